@@ -1,0 +1,1 @@
+"""The machinery: settings, connection, server and migrations; knows no table of ours."""

@@ -1,0 +1,226 @@
+"""What the tasks call: composes the toolkit, prints, and chooses exit codes. Nothing else does.
+
+0: done. 1: something is pending. 2: an error, told on stderr in a short paragraph; `invoke --debug`
+adds the traceback. Imports stand where they are used, so that `invoke --list` needs none of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import subprocess
+import sys
+import traceback
+from contextlib import contextmanager
+from datetime import UTC
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, ParamSpec
+
+from invoke.exceptions import Exit
+
+from toolkit.errors import RefusedError, ServerError, ToolkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from toolkit.engine import Done, Engine
+    from toolkit.settings import Settings
+
+P = ParamSpec("P")
+ROOT = Path(__file__).resolve().parent.parent
+MIGRATIONS = ROOT / "migrations"
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """Tell a ToolkitError in words, and end with exit code 2."""
+
+    @functools.wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        # Below INFO, Peewee logs each statement with its parameters.
+        logging.getLogger("peewee").setLevel(logging.INFO)
+        try:
+            function(*args, **kwargs)
+        except ToolkitError as error:
+            if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
+                traceback.print_exc()
+            raise Exit(f"error: {error}", code=2) from error
+        except KeyboardInterrupt:
+            raise Exit("interrupted", code=130) from None
+
+    return told
+
+
+@command
+def db_up(via: str | None) -> None:
+    from toolkit import server
+
+    settings = _settings()
+    ways = server.ways(settings)
+    if via and via not in ways:
+        raise ServerError(f"--via takes {' or '.join(ways)}, not {via}")
+    chosen = {name: way for name, way in ways.items() if via in (None, name)}
+    started = server.up(settings, chosen, _report)
+    _say(f"{settings.url} answers: {f'started by {started}' if started else 'already running'}")
+
+
+@command
+def db_down() -> None:
+    from toolkit import server
+
+    settings = _settings()
+    stopped = server.down(server.ways(settings), _report)
+    for way in stopped:
+        _say(f"stopped {way}; the data stay")
+    if not stopped:
+        _say("nothing to stop: db-up has no server running here")
+
+
+@command
+def db_reset(seeds: str) -> None:
+    from toolkit import maintenance
+
+    settings = _settings()
+    if not settings.may_destroy:
+        raise RefusedError(
+            f"db-reset drops {settings.url}. It runs where APP_ENV is development or test, on this "
+            f"machine's databases; here APP_ENV is {settings.app_env}."
+        )
+    maintenance.drop_database(settings)
+    maintenance.create_database(settings)
+    _say(f"dropped and created {settings.url}")
+    migrate_up()
+    seed(seeds)
+
+
+@command
+def db_shell() -> None:
+    from toolkit import server
+
+    shell, environment = server.psql(_settings())
+    _run(shell, env=environment)
+
+
+@command
+def migrate_up() -> None:
+    started = perf_counter()
+    with _engine() as (engine, settings):
+        done = engine.up(functools.partial(_say_step, "applied"))
+    if done:
+        _say(f"{len(done)} applied to {settings.url} in {_milliseconds(started)}")
+    else:
+        _say(f"nothing to apply: {settings.url} is up to date")
+
+
+@command
+def migrate_down() -> None:
+    started = perf_counter()
+    with _engine() as (engine, settings):
+        done = engine.down(functools.partial(_say_step, "rolled back"))
+    if done:
+        _say(f"{len(done)} rolled back on {settings.url} in {_milliseconds(started)}")
+    else:
+        _say(f"nothing to roll back: {settings.url} has no migration applied")
+
+
+@command
+def migrate_create(name: str) -> None:
+    from toolkit.engine import create
+
+    path = create(MIGRATIONS, name)
+    _say(f"created {path.relative_to(ROOT)}: write its migrate() and its rollback()")
+
+
+@command
+def migrate_status() -> None:
+    with _engine() as (engine, settings):
+        steps = engine.status()
+    pending = sum(step.applied_at is None for step in steps)
+    for step in steps:
+        _say(f"{_when(step.applied_at)}  {step.name}")
+    _say(f"{len(steps) - pending} applied, {pending} pending on {settings.url}")
+    if pending:
+        raise Exit(code=1)
+
+
+@command
+def seed(seeds: str) -> None:
+    settings = _settings()
+    if settings.app_env == "production":
+        raise RefusedError("seed inserts development data: APP_ENV is production")
+    with _pool(settings):
+        result = import_module(seeds).seed()
+    _say(f"seeded {settings.url}: inserted {result.inserted}, unchanged {result.unchanged}")
+
+
+@command
+def test() -> None:
+    _run([sys.executable, "-m", "pytest"])
+
+
+@command
+def lint() -> None:
+    for words in (("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)):
+        _run([sys.executable, "-m", *words])
+
+
+def _settings() -> Settings:
+    from toolkit.settings import Settings
+
+    return Settings.load()
+
+
+@contextmanager
+def _engine() -> Iterator[tuple[Engine, Settings]]:
+    """The engine on a connection of its own, outside of the pool."""
+    from toolkit.database import connected, dedicated
+    from toolkit.engine import Engine
+
+    settings = _settings()
+    database = dedicated(settings, "migrate")
+    with connected(database, settings):
+        yield Engine(database, MIGRATIONS), settings
+
+
+@contextmanager
+def _pool(settings: Settings) -> Iterator[None]:
+    """The models' pool, connected for the block and emptied after it."""
+    from toolkit.database import configure, connected, database, explained
+
+    configure(settings)
+    try:
+        with connected(database, settings), explained(settings):
+            yield
+    finally:
+        database.close_all()
+
+
+def _run(words: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    """Run a program on our terminal; when it fails, end with its exit code."""
+    if code := subprocess.run(words, check=False, cwd=ROOT, env=env).returncode:
+        raise Exit(code=code)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _report(line: str) -> None:
+    """Tell how far a task is; what it did goes to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _say_step(verb: str, done: Done) -> None:
+    _say(f"{verb} {done.name}  {done.seconds * 1000:.0f} ms")
+
+
+def _milliseconds(started: float) -> str:
+    return f"{(perf_counter() - started) * 1000:.0f} ms"
+
+
+def _when(applied_at: datetime | None) -> str:
+    if applied_at is None:
+        return "pending".ljust(len("0000-00-00 00:00:00 UTC"))
+    return f"{applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,78 @@
+"""A development server in a container: the service of docker-compose.yml, through its own tool."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from toolkit.errors import ServerError
+from toolkit.process import last_lines, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from toolkit.process import Report
+    from toolkit.settings import Settings
+
+SERVICE = "postgres"
+
+
+class Compose:
+    """The container of the project in `folder`; the values in docker-compose.yml are settings'."""
+
+    name = "Docker Compose"
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
+        self.environment = settings.child_environment()
+
+    def obstacle(self) -> str | None:
+        """Why this way is closed on this machine; None when it is open."""
+        if not self._succeeds("docker", "info"):
+            return "no Docker engine answers"
+        if not self._tool():
+            return "a Docker engine answers, but neither `docker compose` nor `docker-compose` runs"
+        return None
+
+    def start(self, report: Report) -> None:
+        """Create and start the container; raises ServerError in the words of compose."""
+        self._compose("up", "-d", report=report)
+
+    def running(self) -> bool:
+        """Whether the container runs."""
+        return self.obstacle() is None and bool(self._compose("ps", "-q", SERVICE).strip())
+
+    def stop(self, report: Report) -> None:
+        """Remove the container; its volume, with the data, stays."""
+        self._compose("down", report=report)
+
+    def log(self) -> str:
+        """The last lines the server wrote."""
+        return last_lines(self._compose("logs", "--tail", "5", SERVICE))
+
+    def psql(self, user: str, name: str) -> list[str]:
+        """The command for psql inside the container, whose socket asks for no password."""
+        terminal = () if sys.stdin.isatty() else ("-T",)
+        return [*self._tool(), "exec", *terminal, SERVICE, "psql", "-U", user, "-d", name]
+
+    def _tool(self) -> tuple[str, ...]:
+        generations = (("docker", "compose"), ("docker-compose",))
+        return next((tool for tool in generations if self._succeeds(*tool, "version")), ())
+
+    def _compose(self, *words: str, report: Report = lambda _: None) -> str:
+        command = (*self._tool(), *words)
+        what = f"waiting for `{' '.join(command)}`"
+        done = run(command, report=report, what=what, cwd=self.folder, env=self.environment)
+        if done.returncode:
+            raise ServerError(f"`{' '.join(command)}` failed: {last_lines(done.stdout)}")
+        return done.stdout
+
+    def _succeeds(self, *command: str) -> bool:
+        try:
+            done = subprocess.run(
+                command, check=False, capture_output=True, timeout=30, env=self.environment
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == 0

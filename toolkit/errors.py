@@ -1,0 +1,95 @@
+"""Everything the toolkit raises on purpose.
+
+    ToolkitError
+    ├── SettingsError           settings are missing or wrong; every one is named
+    ├── RefusedError            a task that must not run here, such as db-reset in production
+    ├── DatabaseError           the database cannot be used
+    │   ├── UnavailableError    nobody answers at its address, or not yet
+    │   ├── AccessDeniedError   a server answers, and refuses this user or password
+    │   ├── NoDatabaseError     a server answers, and has no database of this name
+    │   └── NoTableError        a table is not there: a migration is pending
+    ├── ServerError             a development server could not be started or stopped
+    └── MigrationError          a migration cannot be created
+        └── MigrationFailedError  a migration or rollback was stopped half-way and undone
+
+Each message is whole: what is wrong, where, and the way out. None holds a password.
+"""
+
+import re
+
+
+class ToolkitError(Exception):
+    """Raised when a task cannot do its work; its text is meant for a person."""
+
+
+class SettingsError(ToolkitError):
+    """Raised when settings are missing or wrong; its text names every one."""
+
+
+class RefusedError(ToolkitError):
+    """Raised when a task must not run in this environment."""
+
+
+class DatabaseError(ToolkitError):
+    """Raised when the database cannot be used."""
+
+
+class UnavailableError(DatabaseError):
+    """Raised when no PostgreSQL answers at the address, or not yet."""
+
+
+class AccessDeniedError(DatabaseError):
+    """Raised when a server answers and refuses the user or the password."""
+
+
+class NoDatabaseError(DatabaseError):
+    """Raised when a server answers and has no database of this name."""
+
+
+class NoTableError(DatabaseError):
+    """Raised when a table is missing from the database."""
+
+
+class ServerError(ToolkitError):
+    """Raised when a development server cannot be started or stopped."""
+
+
+class MigrationError(ToolkitError):
+    """Raised when a migration cannot be created, applied or rolled back."""
+
+
+class MigrationFailedError(MigrationError):
+    """Raised when a migration or a rollback failed; its own changes are undone."""
+
+
+# What libpq and the server say, the error it means, and the way out. The first match counts.
+CONNECTION_ERRORS: tuple[tuple[str, type[DatabaseError], str], ...] = (
+    (
+        r"authentication failed|no password supplied|role .+ does not exist|no pg_hba\.conf entry",
+        AccessDeniedError,
+        "Check DB_USER and DB_PASSWORD, or DATABASE_URL.",
+    ),
+    (
+        r"database .+ does not exist",
+        NoDatabaseError,
+        "`invoke db-reset` creates it in development; or check DB_NAME, or DATABASE_URL.",
+    ),
+    (
+        r"",
+        UnavailableError,
+        "`invoke db-up` starts a server; or check DB_HOST and DB_PORT, or DATABASE_URL.",
+    ),
+)
+
+
+def connection_error(message: str, where: object) -> DatabaseError:
+    """The DatabaseError for what libpq said when it could not connect.
+
+    psycopg2 gives no SQLSTATE for a failed connection, so the words decide. Words that are not
+    known (a translated server's, say) make an UnavailableError that quotes them.
+    """
+    text = " ".join(message.split())
+    error, advice = next(
+        (error, advice) for words, error, advice in CONNECTION_ERRORS if re.search(words, text)
+    )
+    return error(f"cannot connect to {where}: {text}\n{advice}")

@@ -1,0 +1,137 @@
+"""A development server without Docker: a private one, on this machine's PostgreSQL 15.
+
+It listens on the loopback address alone, has no socket, and asks for a password. Data and log stand
+in one folder, which belongs to the account that the server runs as: PostgreSQL refuses to run as
+root, so root's servers run as `postgres` or `nobody`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolkit import binaries
+from toolkit.errors import ServerError
+from toolkit.process import last_lines, run
+
+if TYPE_CHECKING:
+    from toolkit.process import Report
+    from toolkit.settings import Settings
+
+
+def home_of(project: Path) -> Path:
+    """The folder of a project's private server.
+
+    It stands in the project. Root's homes are closed to other accounts, so for root it stands in
+    /var/lib, under a name made from the project's path.
+    """
+    if os.geteuid():
+        return project / ".postgres"
+    digest = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
+    return Path("/var/lib/postgresql-foundation") / f"{project.name}-{digest}"
+
+
+class LocalServer:
+    """The private server whose data are in `home`."""
+
+    name = "a private server"
+
+    def __init__(self, home: Path, settings: Settings) -> None:
+        self.home = home
+        self.data = home / "data"
+        self.settings = settings
+
+    def obstacle(self) -> str | None:
+        """Why this way is closed on this machine; None when it is open."""
+        return binaries.obstacle()
+
+    def start(self, report: Report) -> None:
+        """Start the server, creating its data the first time; raises ServerError.
+
+        One that runs on another port moves to the configured one.
+        """
+        if not self.data.exists():
+            self._create_data(report)
+        verb = "restart" if self.running() else "start"
+        options = (
+            f"-p {self.settings.url.port} -c listen_addresses={self.settings.url.host} "
+            "-c unix_socket_directories=''"
+        )
+        try:
+            self._run("pg_ctl", verb, "-w", "-l", self._log, "-o", options, report=report)
+        except ServerError as error:
+            raise ServerError(f"{error}; the log ends: {self.log()}") from None
+
+    def running(self) -> bool:
+        """Whether the server runs, by what pg_ctl says."""
+        if self.obstacle() or not self.data.exists():
+            return False
+        try:
+            self._run("pg_ctl", "status")
+        except ServerError:
+            return False
+        return True
+
+    def stop(self, report: Report) -> None:
+        """Stop the server; its data stay."""
+        self._run("pg_ctl", "stop", "-w", "-m", "fast", report=report)
+
+    def log(self) -> str:
+        """The last lines the server wrote."""
+        return last_lines(self._log.read_text(errors="replace"))
+
+    @property
+    def _log(self) -> Path:
+        return self.home / "log"
+
+    @cached_property
+    def _programs(self) -> Path:
+        return binaries.provide(self.home)
+
+    def _create_data(self, report: Report) -> None:
+        """Run initdb beside the final place, so that half-made data are never taken for whole."""
+        fresh, password = self.home / "data.new", self.home / "password"
+        self.home.mkdir(parents=True, exist_ok=True)
+        binaries.hand_over(self.home).chmod(0o700)
+        shutil.rmtree(fresh, ignore_errors=True)
+        password.touch(0o600)
+        binaries.hand_over(password).write_text(self.settings.url.password, encoding="utf-8")
+        try:
+            self._run(
+                "initdb",
+                f"--username={self.settings.url.user}",
+                f"--pwfile={password}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-instructions",
+                data=fresh,
+                report=report,
+            )
+        finally:
+            password.unlink()
+        fresh.rename(self.data)
+
+    def _run(
+        self,
+        program: str,
+        *words: str | Path,
+        data: Path | None = None,
+        report: Report = lambda _: None,
+    ) -> None:
+        """Run one of the server's programs on its data; raises ServerError in its words."""
+        command = [str(self._programs / program), *map(str, words), "-D", str(data or self.data)]
+        done = run(
+            command,
+            report=report,
+            what=f"waiting for {program}",
+            cwd="/",
+            env=self.settings.child_environment(),
+            **binaries.account(),
+        )
+        if done.returncode:
+            raise ServerError(f"{program} failed: {last_lines(done.stdout)}")

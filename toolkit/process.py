@@ -1,0 +1,40 @@
+"""Running other programs, with a sign of life for those that take their time."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Report = Callable[[str], None]
+
+
+def run(
+    command: Sequence[str],
+    *,
+    report: Report,
+    what: str,
+    **options: Any,  # noqa: ANN401 # Popen's
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and keep its output; report every second that it is waited for."""
+    started = monotonic()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    ) as process:
+        while True:
+            try:
+                output, _ = process.communicate(timeout=1)
+            except subprocess.TimeoutExpired:
+                report(f"{what}: {monotonic() - started:.0f} s")
+            else:
+                return subprocess.CompletedProcess(command, process.returncode, output)
+
+
+def last_lines(output: str, count: int = 5) -> str:
+    """The end of a program's output, on one line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return " / ".join(lines[-count:])
