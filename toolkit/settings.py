@@ -9,8 +9,8 @@ two never disagree:
 - a URL and parts of one source that contradict one another are an error.
 
 In `.env`, DATABASE_URL may be put together from the parts (`${DB_HOST}` and so on); there special
-characters need no percent-encoding. An empty part counts as none. Without APP_ENV the environment is
-production, so that what destroys data runs only where somebody allowed it.
+characters need no percent-encoding. An empty part counts as none. Without APP_ENV the environment
+is production, so that what destroys data runs only where somebody allowed it.
 """
 
 from __future__ import annotations
