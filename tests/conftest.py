@@ -1,0 +1,205 @@
+"""A real PostgreSQL 15 for the tests: TEST_DATABASE_URL, or a server of their own on a free port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from toolkit import binaries, maintenance
+from toolkit.compose import Compose
+from toolkit.database import configure, database, dedicated
+from toolkit.engine import Engine
+from toolkit.local import LocalServer, home_of
+from toolkit.settings import ROOT, Settings
+from toolkit.url import DatabaseURL, split
+
+PROJECT_FILES = (".env", "docker-compose.yml", "invoke.yaml", "tasks.py", "seeds.py")
+PROJECT_FOLDERS = ("toolkit", "models", "migrations")
+PASSWORD = "p@ss:w/rd#%$ 1"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def make_settings(**changes) -> Settings:
+    """Settings for a server on this machine, by URL parts and the names of fields."""
+    address = {"host": "127.0.0.1", "name": "app", "user": "app", "password": PASSWORD}
+    parts = {name: changes.pop(name) for name in ("port", *address) if name in changes}
+    values = {
+        "app_env": "test",
+        "application_name": "tests",
+        "connect_timeout_seconds": 5,
+        "pool_max_connections": 10,
+        "pool_stale_seconds": 300,
+        "pool_wait_seconds": 5,
+    }
+    return Settings(url=DatabaseURL(**(address | parts)), **(values | changes))
+
+
+@contextmanager
+def local_server():
+    """A private server in a temporary folder; yields it, running."""
+    home = Path(tempfile.mkdtemp(prefix="foundation-test-"))
+    server = LocalServer(home, make_settings(port=free_port()))
+    try:
+        server.start(print)
+        yield server
+    finally:
+        discard(server)
+
+
+def discard(server: LocalServer) -> None:
+    if server.running():
+        server.stop(print)
+    shutil.rmtree(server.home, ignore_errors=True)
+
+
+@contextmanager
+def compose_server(folder: Path):
+    """A container under a project name of its own; yields its settings."""
+    os.environ["COMPOSE_PROJECT_NAME"] = f"foundation-test-{uuid4().hex[:8]}"
+    shutil.copy(ROOT / "docker-compose.yml", folder)
+    settings = make_settings(port=free_port(), name="postgres")
+    compose = Compose(folder, settings)
+    try:
+        compose.start(print)
+        yield settings
+    finally:
+        compose._compose("down", "--volumes")
+        del os.environ["COMPOSE_PROJECT_NAME"]
+
+
+def given_server(url: str) -> Settings:
+    """The server of TEST_DATABASE_URL, whose user may create databases."""
+    stated, parameters = split(url)
+    port = int(stated.pop("port", "5432"))
+    return replace(make_settings(), url=DatabaseURL(port=port, parameters=parameters, **stated))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """Settings of a running server, on which tests create databases of their own."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield given_server(url)
+    elif not binaries.obstacle():
+        with local_server() as local:
+            settings = at_database(local.settings, "postgres")
+            for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+                execute(settings, statement)
+            yield settings
+    elif not (reason := Compose(ROOT, make_settings()).obstacle()):
+        with compose_server(tmp_path_factory.mktemp("compose")) as settings:
+            yield settings
+    else:
+        pytest.exit(f"no PostgreSQL for the tests: {binaries.obstacle()}; {reason}", returncode=2)
+
+
+@pytest.fixture
+def settings(server) -> Settings:
+    """Settings of an empty database of the test's own."""
+    fresh = at_database(server, f"test {uuid4().hex[:8]}")
+    maintenance.create_database(fresh)
+    yield fresh
+    maintenance.drop_database(fresh)
+
+
+@pytest.fixture
+def db(settings):
+    """A connection to the test's database, outside of the pool."""
+    connection = dedicated(settings, "test")
+    with connection.connection_context():
+        yield connection
+
+
+@pytest.fixture
+def migrated(db):
+    """The test's database with every migration applied."""
+    Engine(db, ROOT / "migrations").up(lambda _: None)
+    return db
+
+
+@pytest.fixture
+def pool(migrated, settings):
+    """The models' pool on the migrated database, not connected yet."""
+    configure(settings)
+    yield database
+    database.close_all()
+
+
+def at_database(settings: Settings, name: str) -> Settings:
+    return replace(settings, url=replace(settings.url, name=name))
+
+
+def execute(settings: Settings, statement: str, *values) -> list[tuple]:
+    """Run a statement on a connection of its own; returns the rows it gave."""
+    with closing(psycopg2.connect(**settings.libpq())) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of this project, for a test to change, and to run `invoke` in as a user does."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def invoke(self, *words: str, stdin: str = "", **environment: str):
+        return subprocess.run(
+            [sys.executable, "-m", "invoke", *words],
+            check=False,
+            capture_output=True,
+            text=True,
+            input=stdin,
+            cwd=self.folder,
+            env=self.environment | environment,
+        )
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+
+def copy_project(folder: Path) -> Path:
+    for name in PROJECT_FILES:
+        shutil.copy(ROOT / name, folder)
+    for name in PROJECT_FOLDERS:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    return folder
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without any setting of ours."""
+    ours = ("APP_ENV", "DATABASE_URL", "DB_", "PG", "COMPOSE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the project with nothing exported; what db-up starts in it ends with the test."""
+    copy = Project(copy_project(tmp_path), clean_environment())
+    yield copy
+    discard(LocalServer(home_of(copy.folder), make_settings()))
+
+
+@pytest.fixture
+def app(project, settings):
+    """A copy of the project whose exported DATABASE_URL is the test's empty database."""
+    url = settings.url.render(with_password=True)
+    return replace(project, environment=project.environment | {"DATABASE_URL": url, "APP_ENV": "test"})

@@ -1,0 +1,178 @@
+"""The tasks as a user runs them: what they say, their exit codes, and bad input."""
+
+import re
+
+import pytest
+
+from tests.conftest import PASSWORD, at_database, execute, free_port
+
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+
+
+def tables(settings):
+    return [name for (name,) in execute(settings, TABLES)]
+
+
+def place(settings):
+    return f"{settings.url.name} on 127.0.0.1:{settings.url.port}"
+
+
+def assert_error(done, *words):
+    """Exit code 2, and one short paragraph on stderr that has the words and no secret."""
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) <= 6
+    assert "\n\n" not in done.stderr
+    assert PASSWORD not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_several_tasks_in_one_line(app, settings):
+    done = app.invoke("migrate-up", "seed", "seed", "migrate-status")
+    assert done.returncode == 0, done
+    where = re.escape(place(settings))
+    assert re.fullmatch(
+        rf"applied 001_create_audit_log  \d+ ms\n"
+        rf"applied 002_create_sessions  \d+ ms\n"
+        rf"2 applied to {where} in \d+ ms\n"
+        rf"seeded {where}: inserted 42, unchanged 0\n"
+        rf"seeded {where}: inserted 0, unchanged 42\n"
+        rf"[-0-9]{{10}} [:0-9]{{8}} UTC  001_create_audit_log\n"
+        rf"[-0-9]{{10}} [:0-9]{{8}} UTC  002_create_sessions\n"
+        rf"2 applied, 0 pending on {where}\n",
+        done.stdout,
+    )
+
+
+def test_a_task_named_twice_runs_twice(app, settings):
+    app.invoke("migrate-up")
+    done = app.invoke("migrate-down", "migrate-down")
+    assert done.stdout.count("1 rolled back") == 2
+    assert tables(settings) == ["migratehistory"]
+
+
+def test_nothing_to_do_is_said(app, settings):
+    assert "nothing to roll back" in app.invoke("migrate-down").stdout
+    app.invoke("migrate-up")
+    assert f"nothing to apply: {place(settings)} is up to date" in app.invoke("migrate-up").stdout
+
+
+def test_status_of_an_empty_database_is_pending_and_creates_nothing(app, settings):
+    done = app.invoke("migrate-status")
+    assert done.returncode == 1
+    assert "0 applied, 2 pending" in done.stdout
+    assert done.stderr == ""
+    assert tables(settings) == []
+
+
+def test_db_reset_starts_over(app, settings):
+    app.invoke("migrate-up", "seed")
+    execute(settings, "CREATE TABLE left_over (id INTEGER)")
+    done = app.invoke("db-reset")
+    assert done.returncode == 0, done
+    assert "inserted 42, unchanged 0" in done.stdout
+    assert tables(settings) == ["audit_log", "migratehistory", "sessions"]
+
+
+def test_db_reset_creates_a_database_that_is_missing(app, settings):
+    execute(at_database(settings, "postgres"), f'DROP DATABASE "{settings.url.name}"')
+    assert app.invoke("db-reset").returncode == 0
+    assert "sessions" in tables(settings)
+
+
+def test_db_shell_is_psql_there(app, settings):
+    words = "SELECT current_database() || ' ' || current_setting('TimeZone')"
+    done = app.invoke("db-shell", stdin=words)
+    assert f"{settings.url.name} UTC" in done.stdout
+
+
+def test_db_shell_ends_with_psqls_exit_code(app):
+    assert app.invoke("db-shell", stdin="\\set ON_ERROR_STOP 1\nSELECT x").returncode == 3
+
+
+def test_debug_adds_the_traceback_and_no_password(app):
+    app.invoke("migrate-up")
+    done = app.invoke("--debug", "migrate-create", "Create Sessions")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    seeded = app.invoke("--debug", "seed")
+    assert seeded.returncode == 0
+    assert "originalMaxAge" not in seeded.stderr  # Peewee's log of statements with parameters
+    assert PASSWORD not in done.stderr + seeded.stderr
+
+
+def test_migrate_create_writes_a_file_that_runs_when_it_is_filled_in(app, settings):
+    done = app.invoke("migrate-create", "Add-Things")
+    assert done.stdout.startswith("created migrations/003_add_things.py")
+    path = app.folder / "migrations" / "003_add_things.py"
+    path.write_text(re.sub(r"# (migrator.*)\n    pass", r"\1", path.read_text()))
+    assert "applied 003_add_things" in app.invoke("migrate-up").stdout
+    assert "things" in tables(settings)
+    assert "rolled back 003_add_things" in app.invoke("migrate-down").stdout
+    assert "things" not in tables(settings)
+
+
+@pytest.mark.parametrize("task", ["migrate-up", "migrate-down", "migrate-status", "seed", "db-reset"])
+def test_no_server(app, settings, task):
+    url = settings.url.render(with_password=True).replace(f":{settings.url.port}/", f":{free_port()}/")
+    assert_error(app.invoke(task, DATABASE_URL=url), "Connection refused", "invoke db-up")
+
+
+@pytest.mark.parametrize("task", ["migrate-up", "migrate-down", "migrate-status", "seed"])
+def test_no_database(app, task):
+    url = app.environment["DATABASE_URL"] + "gone"
+    assert_error(app.invoke(task, DATABASE_URL=url), "does not exist", "invoke db-reset")
+
+
+@pytest.mark.parametrize(
+    ("words", "exported", "told"),
+    [
+        (["migrate-up"], {"DB_PASSWORD": "hidden"}, ["DATABASE_URL contradicts DB_PASSWORD"]),
+        (["migrate-up"], {"DATABASE_URL": "postgresql://app:hidden@/"}, ["DB_HOST", "DB_NAME"]),
+        (["migrate-up"], {"DATABASE_URL": "nonsense"}, ["DATABASE_URL is not of the form"]),
+        (["seed"], {"DATABASE_URL": "", "DB_PORT": "x"}, ["DB_PORT is not a port number"]),
+        (["seed"], {"DB_POOL_MAX_CONNECTIONS": "0"}, ["DB_POOL_MAX_CONNECTIONS must be 1"]),
+        (["seed"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
+        (["seed"], {}, ["invoke migrate-up", "does not exist"]),
+        (["db-reset"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
+        (["db-up", "--via=podman"], {}, ["--via takes docker or local"]),
+        (["migrate-create", ""], {}, ["is no name for a migration"]),
+        (["migrate-create", "../x"], {}, ["is no name for a migration"]),
+        (["migrate-create", "2fa"], {}, ["is no name for a migration"]),
+        (["migrate-create", "create_sessions"], {}, ["002_create_sessions"]),
+    ],
+)
+def test_bad_input_changes_nothing(app, settings, words, exported, told):
+    before = sorted((app.folder / "migrations").iterdir())
+    assert_error(app.invoke(*words, **exported), *told)
+    assert tables(settings) == []
+    assert sorted((app.folder / "migrations").iterdir()) == before
+
+
+def test_a_wrong_password(app, settings):
+    url = settings.url
+    wrong = f"postgresql://{url.user}:hidden@{url.host}:{url.port}/{url.name.replace(' ', '%20')}"
+    done = app.invoke("migrate-up", DATABASE_URL=wrong)
+    assert_error(done, "authentication failed", "DB_PASSWORD")
+    assert "hidden" not in done.stderr
+
+
+def test_db_reset_refuses_another_machine(app):
+    elsewhere = "postgresql://app:app@192.0.2.1/app"  # TEST-NET-1 (RFC 5737): nobody is there
+    assert_error(app.invoke("db-reset", DATABASE_URL=elsewhere), "on this machine's databases")
+
+
+def test_a_migration_that_fails_half_way(app, settings):
+    app.write(
+        "migrations/003_broken.py",
+        "def migrate(migrator, database, *, fake=False):\n"
+        "    migrator.sql('CREATE TABLE half (id INTEGER)')\n"
+        "    migrator.sql('SELECT * FROM nowhere')\n",
+    )
+    done = app.invoke("migrate-up")
+    assert_error(done, "migrations/003_broken.py", 'relation "nowhere" does not exist')
+    assert "applied 002_create_sessions" in done.stdout
+    assert tables(settings) == ["audit_log", "migratehistory", "sessions"]
+    assert app.invoke("migrate-status").returncode == 1

@@ -1,0 +1,115 @@
+"""The schema: what the migrations make, what the models say, and what was specified."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from models import MODELS, AuditLog, Session
+from tests.conftest import execute
+from toolkit.engine import Engine
+from toolkit.settings import ROOT
+
+SPECIFIED = """
+CREATE TABLE audit_log (
+  id SERIAL PRIMARY KEY,
+  action VARCHAR(100) NOT NULL,
+  entity_type VARCHAR(100),
+  entity_id VARCHAR(100),
+  user_id VARCHAR(100),
+  timestamp TIMESTAMP WITH TIME ZONE DEFAULT NOW(),
+  details JSONB
+);
+CREATE TABLE sessions (
+  sid VARCHAR NOT NULL PRIMARY KEY,
+  sess JSONB NOT NULL,
+  expire TIMESTAMP(6) NOT NULL
+);
+CREATE INDEX idx_sessions_expire ON sessions (expire);
+"""
+
+COLUMNS = """
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       pg_get_expr(d.adbin, d.adrelid)
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+  AND c.relname <> 'migratehistory' ORDER BY c.relname, a.attnum
+"""
+INDEXES = """
+SELECT tablename, indexname, indexdef FROM pg_indexes
+WHERE schemaname = current_schema() AND tablename <> 'migratehistory' ORDER BY indexname
+"""
+CONSTRAINTS = """
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = current_schema()::regnamespace
+  AND conname NOT LIKE 'migratehistory%%' ORDER BY conname
+"""
+SEQUENCES = """
+SELECT sequencename, data_type::text FROM pg_sequences
+WHERE schemaname = current_schema() AND sequencename NOT LIKE 'migratehistory%%' ORDER BY 1
+"""
+
+
+def schema(db):
+    """Every column, index, constraint and sequence of ours, as the catalog has them."""
+    queries = (COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES)
+    return [row for query in queries for row in db.execute_sql(query).fetchall()]
+
+
+@pytest.fixture
+def specified(db):
+    """The specified schema's facts, made in a transaction that is rolled back."""
+    with db.atomic() as transaction:
+        db.execute_sql(SPECIFIED)
+        facts = schema(db)
+        transaction.rollback()
+    assert len(facts) == 10 + 3 + 2 + 1
+    return facts
+
+
+def test_the_migrations_make_the_specified_schema(specified, migrated):
+    assert schema(migrated) == specified
+
+
+def test_the_models_say_the_specified_schema(specified, db):
+    with db.bind_ctx(MODELS):
+        db.create_tables(MODELS)
+    assert schema(db) == specified
+
+
+def test_rollbacks_leave_nothing_behind(db):
+    engine = Engine(db, ROOT / "migrations")
+    engine.up(lambda _: None)
+    while engine.down(lambda _: None):
+        pass
+    assert schema(db) == []
+    assert db.execute_sql("SELECT count(*) FROM migratehistory").fetchone() == (0,)
+
+
+def test_migrations_import_no_model_of_ours():
+    for path in (ROOT / "migrations").glob("*.py"):
+        assert not re.search(r"^\s*(from|import) (models|toolkit)", path.read_text(), re.MULTILINE)
+
+
+def test_an_audit_row_has_its_time_from_the_server_and_its_details_as_json(pool, settings):
+    details = {"nested": {"list": [1, 2.5, None, True]}, "text": "ünï"}
+    with pool.connection_context():
+        row = AuditLog.create(action="user.login", details=details)
+        assert AuditLog.get_by_id(row.id).details == details
+        assert AuditLog.select().where(AuditLog.details["text"] == "ünï").count() == 1
+    age = "SELECT now() - timestamp < interval '1 minute' FROM audit_log"
+    assert execute(settings, age) == [(True,)]
+
+
+def test_expire_is_utc_whatever_zone_the_role_has(pool, settings):
+    user = settings.url.user
+    execute(settings, f"""ALTER ROLE "{user}" SET timezone = 'America/New_York'""")
+    try:
+        with pool.connection_context():
+            in_an_hour = datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=1)
+            Session.create(sid="s", sess={}, expire=in_an_hour)
+            left = "SELECT round(extract(epoch FROM expire - now()) / 60) FROM sessions"
+            assert pool.execute_sql(left).fetchone() == (60,)
+    finally:
+        execute(settings, f'ALTER ROLE "{user}" RESET timezone')
