@@ -10,7 +10,7 @@ VIA = "the one way to start it: docker, or local for this machine's own programs
 
 @task(help={"via": VIA})
 def db_up(_: Context, via: str | None = None) -> None:
-    """Make a PostgreSQL answer at DATABASE_URL: start one where none does."""
+    """Make a PostgreSQL answer at DATABASE_URL."""
     cli.db_up(via)
 
 
@@ -22,7 +22,7 @@ def db_down(_: Context) -> None:
 
 @task
 def db_reset(_: Context) -> None:
-    """Drop the database, create it, migrate and seed; in development and test alone."""
+    """Drop the development database, create, migrate, seed."""
     cli.db_reset("seeds")
 
 
@@ -46,19 +46,19 @@ def migrate_down(_: Context) -> None:
 
 @task(help={"name": "what it does, such as add_users; the number comes by itself"})
 def migrate_create(_: Context, name: str) -> None:
-    """Write a new migration, with the next number, for you to fill in."""
+    """Write a new migration, with the next number."""
     cli.migrate_create(name)
 
 
 @task
 def migrate_status(_: Context) -> None:
-    """List the migrations, and when each was applied; exit code 1 when some are pending."""
+    """List the migrations; exit code 1 when some are pending."""
     cli.migrate_status()
 
 
 @task
 def seed(_: Context) -> None:
-    """Insert the development data that are missing; run it any number of times."""
+    """Insert the development data that are missing."""
     cli.seed("seeds")
 
 

@@ -1,4 +1,4 @@
-"""A real PostgreSQL 15 for the tests: TEST_DATABASE_URL, or a server of their own on a free port."""
+"""A real PostgreSQL 15 for the tests: TEST_DATABASE_URL's, or their own on a free port."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def compose_server(folder: Path):
         compose.start(print)
         yield settings
     finally:
-        compose._compose("down", "--volumes")
+        compose.run("down", "--volumes")
         del os.environ["COMPOSE_PROJECT_NAME"]
 
 
@@ -133,7 +133,7 @@ def migrated(db):
 
 
 @pytest.fixture
-def pool(migrated, settings):
+def pool(migrated, settings):  # noqa: ARG001 # the tables have to be there
     """The models' pool on the migrated database, not connected yet."""
     configure(settings)
     yield database
@@ -149,7 +149,7 @@ def execute(settings: Settings, statement: str, *values) -> list[tuple]:
     with closing(psycopg2.connect(**settings.libpq())) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(statement, values)
+            cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
 
@@ -185,7 +185,7 @@ def copy_project(folder: Path) -> Path:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without any setting of ours."""
+    """The environment of the tests without any setting of ours."""
     ours = ("APP_ENV", "DATABASE_URL", "DB_", "PG", "COMPOSE_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
@@ -202,4 +202,6 @@ def project(tmp_path):
 def app(project, settings):
     """A copy of the project whose exported DATABASE_URL is the test's empty database."""
     url = settings.url.render(with_password=True)
-    return replace(project, environment=project.environment | {"DATABASE_URL": url, "APP_ENV": "test"})
+    return replace(
+        project, environment=project.environment | {"DATABASE_URL": url, "APP_ENV": "test"}
+    )

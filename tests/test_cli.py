@@ -114,9 +114,13 @@ def test_migrate_create_writes_a_file_that_runs_when_it_is_filled_in(app, settin
     assert "things" not in tables(settings)
 
 
-@pytest.mark.parametrize("task", ["migrate-up", "migrate-down", "migrate-status", "seed", "db-reset"])
+@pytest.mark.parametrize(
+    "task", ["migrate-up", "migrate-down", "migrate-status", "seed", "db-reset"]
+)
 def test_no_server(app, settings, task):
-    url = settings.url.render(with_password=True).replace(f":{settings.url.port}/", f":{free_port()}/")
+    url = settings.url.render(with_password=True).replace(
+        f":{settings.url.port}/", f":{free_port()}/"
+    )
     assert_error(app.invoke(task, DATABASE_URL=url), "Connection refused", "invoke db-up")
 
 
@@ -157,6 +161,24 @@ def test_a_wrong_password(app, settings):
     done = app.invoke("migrate-up", DATABASE_URL=wrong)
     assert_error(done, "authentication failed", "DB_PASSWORD")
     assert "hidden" not in done.stderr
+
+
+def test_special_characters_in_user_password_and_database(app, settings):
+    odd, port = "u@:/#%$ ser", str(settings.url.port)
+    execute(settings, f"""CREATE ROLE "{odd}" LOGIN SUPERUSER PASSWORD '{odd}'""")
+    execute(settings, f'CREATE DATABASE "{odd}"')
+    coded = "u%40%3A%2F%23%25%24%20ser"
+    url = f"postgresql://{coded}:{coded}@127.0.0.1:{port}/{coded}"
+    parts = {"DB_USER": odd, "DB_PASSWORD": odd, "DB_NAME": odd, "DB_PORT": port}
+    try:
+        for exported in ({"DATABASE_URL": url}, {"DATABASE_URL": "", **parts}):
+            done = app.invoke("db-up", "db-reset", **exported)
+            assert done.returncode == 0, done
+            shell = app.invoke("db-shell", stdin="SELECT current_user", **exported)
+            assert odd in shell.stdout
+    finally:
+        execute(settings, f'DROP DATABASE "{odd}"')
+        execute(settings, f'DROP ROLE "{odd}"')
 
 
 def test_db_reset_refuses_another_machine(app):

@@ -9,9 +9,7 @@ from tests.conftest import (
     PASSWORD,
     at_database,
     free_port,
-    execute,
     local_server,
-    make_settings,
 )
 from toolkit import binaries
 from toolkit.database import configure, connected, database, dedicated
@@ -75,7 +73,8 @@ def test_the_pool_keeps_a_connection_for_the_next_use(small_pool):
     assert backend() == backend()
 
 
-def test_a_full_pool_waits_and_then_says_so(small_pool, holders):
+@pytest.mark.usefixtures("holders")
+def test_a_full_pool_waits_and_then_says_so(small_pool):
     with pytest.raises(MaxConnectionsExceeded, match="timed out"):
         small_pool.connect()
 
@@ -116,7 +115,10 @@ def test_a_failed_connection_says_why_and_what_to_do(server, changes, error, adv
     from dataclasses import replace
 
     settings = replace(server, url=replace(server.url, **changes))
-    with pytest.raises(error, match=advice) as caught, connected(dedicated(settings, "x"), settings):
+    with (
+        pytest.raises(error, match=advice) as caught,
+        connected(dedicated(settings, "x"), settings),
+    ):
         pass
     assert PASSWORD not in str(caught.value)
     assert "not-it" not in str(caught.value)

@@ -6,14 +6,14 @@ from toolkit.engine import Engine, create
 from toolkit.errors import MigrationError, MigrationFailedError
 from toolkit.settings import ROOT
 
-TABLE = '''
+TABLE = """
 def migrate(migrator, database, *, fake=False):
     migrator.sql("CREATE TABLE {name} (id INTEGER PRIMARY KEY)")
 
 def rollback(migrator, database, *, fake=False):
     migrator.sql("DROP TABLE {name}")
-'''
-BROKEN = '''
+"""
+BROKEN = """
 def migrate(migrator, database, *, fake=False):
     migrator.sql("CREATE TABLE half (id INTEGER)")
     migrator.sql("INSERT INTO half VALUES (%s)", 31337)
@@ -22,7 +22,7 @@ def migrate(migrator, database, *, fake=False):
 def rollback(migrator, database, *, fake=False):
     migrator.sql("DROP TABLE half")
     migrator.sql("DROP TABLE nowhere")
-'''
+"""
 
 
 def ignore(_):
@@ -101,7 +101,9 @@ def test_a_failure_leaves_no_trace_and_the_earlier_ones_stay(engine, db, folder)
 def test_a_failed_rollback_leaves_the_migration_applied(engine, db, folder):
     (folder / "003_three.py").write_text(BROKEN.replace("nowhere", "half"))
     engine.up(ignore)
-    with pytest.raises(MigrationFailedError, match='003_three.py: its rollback .* "half" does not'):
+    with pytest.raises(
+        MigrationFailedError, match=r'003_three\.py: its rollback .* "half" does not'
+    ):
         engine.down(ignore)
     assert applied(engine) == ["001_one", "002_two", "003_three"]
     assert tables(db) == ["half", "one", "two"]

@@ -8,7 +8,10 @@ from models import AuditLog, Session
 
 
 def contents():
-    return [list(model.select().order_by(model._meta.primary_key).dicts()) for model in (AuditLog, Session)]
+    return [
+        list(AuditLog.select().order_by(AuditLog.id).dicts()),
+        list(Session.select().order_by(Session.sid).dicts()),
+    ]
 
 
 def test_a_second_seeding_changes_nothing(pool):

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from toolkit import process
 from toolkit.errors import ServerError
-from toolkit.process import last_lines, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ class Compose:
     """The container of the project in `folder`; the values in docker-compose.yml are settings'."""
 
     name = "Docker Compose"
+    storage = "the volume (`docker compose down --volumes`)"
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
@@ -37,36 +38,41 @@ class Compose:
 
     def start(self, report: Report) -> None:
         """Create and start the container; raises ServerError in the words of compose."""
-        self._compose("up", "-d", report=report)
+        self.run("up", "-d", report=report)
 
     def running(self) -> bool:
         """Whether the container runs."""
-        return self.obstacle() is None and bool(self._compose("ps", "-q", SERVICE).strip())
+        if self.obstacle():
+            return False
+        return SERVICE in self.run("ps", "--services", "--filter", "status=running").split()
 
     def stop(self, report: Report) -> None:
         """Remove the container; its volume, with the data, stays."""
-        self._compose("down", report=report)
+        self.run("down", report=report)
 
     def log(self) -> str:
         """The last lines the server wrote."""
-        return last_lines(self._compose("logs", "--tail", "5", SERVICE))
+        return process.last_lines(
+            self.run("logs", "--no-color", "--no-log-prefix", "--tail", "10", SERVICE)
+        )
 
     def psql(self, user: str, name: str) -> list[str]:
         """The command for psql inside the container, whose socket asks for no password."""
         terminal = () if sys.stdin.isatty() else ("-T",)
         return [*self._tool(), "exec", *terminal, SERVICE, "psql", "-U", user, "-d", name]
 
+    def run(self, *words: str, report: Report = lambda _: None) -> str:
+        """Run compose; returns what it printed. Raises ServerError in its words."""
+        command = (*self._tool(), *words)
+        what = f"waiting for `{' '.join(command)}`"
+        done = process.run(command, report=report, what=what, cwd=self.folder, env=self.environment)
+        if done.returncode:
+            raise ServerError(f"`{' '.join(command)}` failed: {process.last_lines(done.stdout)}")
+        return done.stdout
+
     def _tool(self) -> tuple[str, ...]:
         generations = (("docker", "compose"), ("docker-compose",))
         return next((tool for tool in generations if self._succeeds(*tool, "version")), ())
-
-    def _compose(self, *words: str, report: Report = lambda _: None) -> str:
-        command = (*self._tool(), *words)
-        what = f"waiting for `{' '.join(command)}`"
-        done = run(command, report=report, what=what, cwd=self.folder, env=self.environment)
-        if done.returncode:
-            raise ServerError(f"`{' '.join(command)}` failed: {last_lines(done.stdout)}")
-        return done.stdout
 
     def _succeeds(self, *command: str) -> bool:
         try:

@@ -43,6 +43,7 @@ class LocalServer:
     def __init__(self, home: Path, settings: Settings) -> None:
         self.home = home
         self.data = home / "data"
+        self.storage = f"the folder {self.data}"
         self.settings = settings
 
     def obstacle(self) -> str | None:
@@ -61,10 +62,7 @@ class LocalServer:
             f"-p {self.settings.url.port} -c listen_addresses={self.settings.url.host} "
             "-c unix_socket_directories=''"
         )
-        try:
-            self._run("pg_ctl", verb, "-w", "-l", self._log, "-o", options, report=report)
-        except ServerError as error:
-            raise ServerError(f"{error}; the log ends: {self.log()}") from None
+        self._run("pg_ctl", verb, "-w", "-l", self._log, "-o", options, report=report)
 
     def running(self) -> bool:
         """Whether the server runs, by what pg_ctl says."""
@@ -82,7 +80,7 @@ class LocalServer:
 
     def log(self) -> str:
         """The last lines the server wrote."""
-        return last_lines(self._log.read_text(errors="replace"))
+        return last_lines(self._log.read_text(errors="replace")) if self._log.exists() else ""
 
     @property
     def _log(self) -> Path:

