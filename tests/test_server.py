@@ -162,16 +162,16 @@ def test_it_works_as_an_ordinary_user():
         copy_project(Path(folder))
         for path in (Path(folder), *Path(folder).rglob("*")):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        python, packages = "/usr/bin/python3", ":".join(p for p in sys.path if "site-packages" in p)
+        packages = ":".join(path for path in sys.path if "site-packages" in path)
         environment = clean_environment() | {
             "DB_PORT": str(free_port()),
             "PYTHONPATH": packages,
             "HOME": folder,
         }
 
-        def invoke(*words):
+        def run(python, *words):
             return subprocess.run(
-                [python, "-m", "invoke", *words],
+                [python, *words],
                 check=False,
                 capture_output=True,
                 text=True,
@@ -182,15 +182,23 @@ def test_it_works_as_an_ordinary_user():
                 extra_groups=[],
             )
 
-        if invoke("--version").returncode:
-            pytest.skip(f"{python} cannot be run by nobody, or has not these packages' version")
+        needs = "import environs, invoke, peewee_migrate, psycopg2"
+        for python in (sys.executable, "/usr/bin/python3"):
+            try:
+                usable = run(python, "-c", needs).returncode == 0
+            except OSError:
+                usable = False
+            if usable:
+                break
+        else:
+            pytest.skip("no Python of this version that another account can run")
         try:
-            done = invoke("db-up", "--via=local", "migrate-up", "seed")
+            done = run(python, "-m", "invoke", "db-up", "--via=local", "migrate-up", "seed")
             assert done.returncode == 0, done
             assert "inserted 42" in done.stdout
             assert (Path(folder) / ".postgres" / "data").is_dir()
         finally:
-            assert invoke("db-down").returncode == 0
+            assert run(python, "-m", "invoke", "db-down").returncode == 0
 
 
 class Broken:

