@@ -11,6 +11,8 @@ import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg2
@@ -21,8 +23,12 @@ from toolkit.compose import Compose
 from toolkit.database import configure, database, dedicated
 from toolkit.engine import Engine
 from toolkit.local import LocalServer, home_of
+from toolkit.server import up
 from toolkit.settings import ROOT, Settings
 from toolkit.url import DatabaseURL, split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROJECT_FILES = (".env", "docker-compose.yml", "invoke.yaml", "tasks.py", "seeds.py")
 PROJECT_FOLDERS = ("toolkit", "models", "migrations")
@@ -76,7 +82,7 @@ def compose_server(folder: Path):
     settings = make_settings(port=free_port(), name="postgres")
     compose = Compose(folder, settings)
     try:
-        compose.start(print)
+        up(settings, {"docker": compose}, print)
         yield settings
     finally:
         compose.run("down", "--volumes")
@@ -159,11 +165,14 @@ class Project:
 
     folder: Path
     environment: dict[str, str]
+    python: str = sys.executable
+    account: Mapping[str, Any] = MappingProxyType({})
 
     def invoke(self, *words: str, stdin: str = "", **environment: str):
         return subprocess.run(
-            [sys.executable, "-m", "invoke", *words],
+            [self.python, "-m", "invoke", *words],
             check=False,
+            **self.account,
             capture_output=True,
             text=True,
             input=stdin,

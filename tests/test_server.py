@@ -8,6 +8,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -153,52 +154,47 @@ def test_a_slow_start_shows_that_it_is_waiting(tmp_path):
     assert told == ["waiting for slow: 1 s", "waiting for slow: 2 s"]
 
 
-@needs_programs
-def test_it_works_as_an_ordinary_user():
+@pytest.fixture
+def ordinary():
+    """A copy of the project that belongs to the account nobody, who runs it."""
     if os.geteuid():
         pytest.skip("this is an ordinary user: every other test shows it")
     nobody = pwd.getpwnam("nobody")
-    with tempfile.TemporaryDirectory(prefix="foundation-nobody-") as folder:
-        copy_project(Path(folder))
-        for path in (Path(folder), *Path(folder).rglob("*")):
+    account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    with tempfile.TemporaryDirectory(prefix="foundation-nobody-") as name:
+        folder = copy_project(Path(name))
+        for path in (folder, *folder.rglob("*")):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
         packages = ":".join(path for path in sys.path if "site-packages" in path)
-        environment = clean_environment() | {
-            "DB_PORT": str(free_port()),
-            "PYTHONPATH": packages,
-            "HOME": folder,
-        }
-
-        def run(python, *words):
-            return subprocess.run(
-                [python, *words],
-                check=False,
-                capture_output=True,
-                text=True,
-                cwd=folder,
-                env=environment,
-                user=nobody.pw_uid,
-                group=nobody.pw_gid,
-                extra_groups=[],
-            )
-
-        needs = "import environs, invoke, peewee_migrate, psycopg2"
-        for python in (sys.executable, "/usr/bin/python3"):
-            try:
-                usable = run(python, "-c", needs).returncode == 0
-            except OSError:
-                usable = False
-            if usable:
-                break
-        else:
+        exported = {"DB_PORT": str(free_port()), "PYTHONPATH": packages, "HOME": name}
+        python = next(filter(partial(runs_packages, account, packages), PYTHONS), None)
+        if python is None:
             pytest.skip("no Python of this version that another account can run")
-        try:
-            done = run(python, "-m", "invoke", "db-up", "--via=local", "migrate-up", "seed")
-            assert done.returncode == 0, done
-            assert "inserted 42" in done.stdout
-            assert (Path(folder) / ".postgres" / "data").is_dir()
-        finally:
-            assert run(python, "-m", "invoke", "db-down").returncode == 0
+        yield Project(folder, clean_environment() | exported, python, account)
+
+
+PYTHONS = (sys.executable, "/usr/bin/python3")
+
+
+def runs_packages(account, packages, python):
+    code = "import environs, invoke, peewee_migrate, psycopg2"
+    environment = {"PYTHONPATH": packages}
+    try:
+        done = subprocess.run([python, "-c", code], check=False, env=environment, **account)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+@needs_programs
+def test_it_works_as_an_ordinary_user(ordinary):
+    try:
+        done = ordinary.invoke("db-up", "--via=local", "migrate-up", "seed")
+        assert done.returncode == 0, done
+        assert "inserted 42" in done.stdout
+        assert (ordinary.folder / ".postgres" / "data").is_dir()
+    finally:
+        assert ordinary.invoke("db-down").returncode == 0
 
 
 class Broken:

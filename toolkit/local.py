@@ -93,7 +93,10 @@ class LocalServer:
     def _create_data(self, report: Report) -> None:
         """Run initdb beside the final place, so that half-made data are never taken for whole."""
         fresh, password = self.home / "data.new", self.home / "password"
-        self.home.mkdir(parents=True, exist_ok=True)
+        if not self.home.parent.exists():
+            self.home.parent.mkdir(parents=True)
+            self.home.parent.chmod(0o755)  # whatever the umask is, the server has to get through
+        self.home.mkdir(exist_ok=True)
         binaries.hand_over(self.home).chmod(0o700)
         shutil.rmtree(fresh, ignore_errors=True)
         password.touch(0o600)
