@@ -9,10 +9,9 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -26,9 +25,6 @@ from toolkit.local import LocalServer, home_of
 from toolkit.server import up
 from toolkit.settings import ROOT, Settings
 from toolkit.url import DatabaseURL, split
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PROJECT_FILES = (".env", "docker-compose.yml", "invoke.yaml", "tasks.py", "seeds.py")
 PROJECT_FOLDERS = ("toolkit", "models", "migrations")
@@ -166,7 +162,7 @@ class Project:
     folder: Path
     environment: dict[str, str]
     python: str = sys.executable
-    account: Mapping[str, Any] = MappingProxyType({})
+    account: dict[str, Any] = field(default_factory=dict)
 
     def invoke(self, *words: str, stdin: str = "", **environment: str):
         return subprocess.run(

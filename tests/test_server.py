@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import (
     PASSWORD,
+    Project,
     clean_environment,
     copy_project,
     execute,
