@@ -5,6 +5,7 @@ from invoke.tasks import task
 
 from toolkit import cli
 
+NAME = "its name, its number, or a part that no other name has"
 VIA = "the one way to start it: docker, or local for this machine's own programs"
 
 
@@ -32,16 +33,43 @@ def db_shell(_: Context) -> None:
     cli.db_shell()
 
 
-@task
-def migrate_up(_: Context) -> None:
+@task(
+    help={
+        "to": f"the last one to apply: {NAME}",
+        "steps": "how many to apply; all without it",
+        "dry_run": "show the SQL instead, from running it in a transaction that is rolled back",
+        "allow_out_of_order": "apply files with older numbers than applied ones as well",
+    }
+)
+def migrate_up(
+    _: Context,
+    to: str | None = None,
+    steps: str | None = None,
+    dry_run: bool = False,
+    allow_out_of_order: bool = False,
+) -> None:
     """Apply the migrations that are pending."""
-    cli.migrate_up()
+    cli.migrate_up(to=to, steps=steps, dry_run=dry_run, allow_out_of_order=allow_out_of_order)
 
 
-@task
-def migrate_down(_: Context) -> None:
+@task(
+    help={
+        "to": f"the one to go back to, which stays applied: {NAME}; zero for none",
+        "steps": "how many to roll back; one without it",
+        "dry_run": "show the SQL instead, from running it in a transaction that is rolled back",
+    }
+)
+def migrate_down(
+    _: Context, to: str | None = None, steps: str | None = None, dry_run: bool = False
+) -> None:
     """Roll back the migration that was applied last."""
-    cli.migrate_down()
+    cli.migrate_down(to=to, steps=steps, dry_run=dry_run)
+
+
+@task(help={"steps": "how many; one without it"})
+def migrate_redo(_: Context, steps: str | None = None) -> None:
+    """Roll back the last migration and apply it again."""
+    cli.migrate_redo(steps=steps)
 
 
 @task(help={"name": "what it does, such as add_users; the number comes by itself"})
@@ -50,10 +78,16 @@ def migrate_create(_: Context, name: str) -> None:
     cli.migrate_create(name)
 
 
-@task
-def migrate_status(_: Context) -> None:
+@task(help={"json": "print one JSON object and nothing else"})
+def migrate_status(_: Context, json: bool = False) -> None:
     """List the migrations; exit code 1 when some are pending."""
-    cli.migrate_status()
+    cli.migrate_status(as_json=json)
+
+
+@task(help={"name": NAME})
+def migrate_accept(_: Context, name: str) -> None:
+    """Take an edited migration file as it now stands."""
+    cli.migrate_accept(name)
 
 
 @task

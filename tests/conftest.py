@@ -48,6 +48,9 @@ def make_settings(**changes) -> Settings:
         "pool_max_connections": 10,
         "pool_stale_seconds": 300,
         "pool_wait_seconds": 5,
+        "migration_url": None,
+        "migrate_lock_wait_seconds": 60,
+        "migrate_lock_timeout_seconds": 5,
     }
     return Settings(url=DatabaseURL(**(address | parts)), **(values | changes))
 
@@ -130,7 +133,7 @@ def db(settings):
 @pytest.fixture
 def migrated(db):
     """The test's database with every migration applied."""
-    Engine(db, ROOT / "migrations").up(lambda _: None)
+    Engine(db, ROOT / "migrations").up()
     return db
 
 

@@ -36,7 +36,7 @@ def test_several_tasks_in_one_line(app, settings):
     assert re.fullmatch(
         rf"applied 001_create_audit_log  \d+ ms\n"
         rf"applied 002_create_sessions  \d+ ms\n"
-        rf"2 applied to {where} in \d+ ms\n"
+        rf"2 applied in \d+ ms: {where}\n"
         rf"seeded {where}: inserted 42, unchanged 0\n"
         rf"seeded {where}: inserted 0, unchanged 42\n"
         rf"[-0-9]{{10}} [:0-9]{{8}} UTC  001_create_audit_log\n"
@@ -191,10 +191,12 @@ def test_a_migration_that_fails_half_way(app, settings):
         "migrations/003_broken.py",
         "def migrate(migrator, database, *, fake=False):\n"
         "    migrator.sql('CREATE TABLE half (id INTEGER)')\n"
-        "    migrator.sql('SELECT * FROM nowhere')\n",
+        "    migrator.sql('SELECT * FROM nowhere')\n"
+        "def rollback(migrator, database, *, fake=False):\n"
+        "    migrator.sql('DROP TABLE half')\n",
     )
     done = app.invoke("migrate-up")
-    assert_error(done, "migrations/003_broken.py", 'relation "nowhere" does not exist')
+    assert_error(done, "migrations/003_broken.py:3", 'relation "nowhere" does not exist')
     assert "applied 002_create_sessions" in done.stdout
     assert tables(settings) == ["audit_log", "migratehistory", "sessions"]
     assert app.invoke("migrate-status").returncode == 1

@@ -7,10 +7,12 @@ adds the traceback. Imports stand where they are used, so that `invoke --list` n
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import subprocess
 import sys
 import traceback
+from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC
 from importlib import import_module
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from toolkit.engine import Done, Engine
+    from toolkit.engine import Done, Engine, Rehearsed
+    from toolkit.plan import Step
     from toolkit.settings import Settings
 
 P = ParamSpec("P")
@@ -104,44 +107,75 @@ def db_shell() -> None:
 
 
 @command
-def migrate_up() -> None:
-    started = perf_counter()
+def migrate_up(
+    *,
+    to: str | None = None,
+    steps: str | None = None,
+    dry_run: bool = False,
+    allow_out_of_order: bool = False,
+) -> None:
+    count = _count(steps)
     with _engine() as (engine, settings):
-        done = engine.up(functools.partial(_say_step, "applied"))
-    if done:
-        _say(f"{len(done)} applied to {settings.url} in {_milliseconds(started)}")
-    else:
-        _say(f"nothing to apply: {settings.url} is up to date")
+        if dry_run:
+            _say_rehearsal(
+                engine.rehearse_up(to, count, allow_out_of_order=allow_out_of_order), settings
+            )
+            return
+        started = perf_counter()
+        done = engine.up(to, count, allow_out_of_order=allow_out_of_order, on_step=_say_step)
+        _say_total(done, started, settings, f"nothing to apply: {settings.url} is up to date")
 
 
 @command
-def migrate_down() -> None:
-    started = perf_counter()
+def migrate_down(*, to: str | None = None, steps: str | None = None, dry_run: bool = False) -> None:
+    count = _count(steps)
     with _engine() as (engine, settings):
-        done = engine.down(functools.partial(_say_step, "rolled back"))
-    if done:
-        _say(f"{len(done)} rolled back on {settings.url} in {_milliseconds(started)}")
-    else:
-        _say(f"nothing to roll back: {settings.url} has no migration applied")
+        if dry_run:
+            _say_rehearsal(engine.rehearse_down(to, count), settings)
+            return
+        started = perf_counter()
+        done = engine.down(to, count, on_step=_say_step)
+        _say_total(done, started, settings, f"nothing to roll back: {settings.url}")
+
+
+@command
+def migrate_redo(*, steps: str | None = None) -> None:
+    with _engine() as (engine, settings):
+        started = perf_counter()
+        done = engine.redo(_count(steps), on_step=_say_step)
+        _say_total(done, started, settings, f"nothing to roll back: {settings.url}")
 
 
 @command
 def migrate_create(name: str) -> None:
-    from toolkit.engine import create
+    from toolkit.files import create
 
     path = create(MIGRATIONS, name)
     _say(f"created {path.relative_to(ROOT)}: write its migrate() and its rollback()")
 
 
 @command
-def migrate_status() -> None:
+def migrate_accept(name: str) -> None:
+    with _engine() as (engine, _):
+        step = engine.accept(name)
+    _say(
+        f"accepted {step.name} as it now stands" if step else "nothing to accept: it is not edited"
+    )
+
+
+@command
+def migrate_status(*, as_json: bool) -> None:
     with _engine() as (engine, settings):
-        steps = engine.status()
-    pending = sum(step.applied_at is None for step in steps)
-    for step in steps:
-        _say(f"{_when(step.applied_at)}  {step.name}")
-    _say(f"{len(steps) - pending} applied, {pending} pending on {settings.url}")
-    if pending:
+        steps = engine.plan().steps
+    if as_json:
+        _say(
+            json.dumps({"database": f"{settings.url}", "migrations": [_as_json(s) for s in steps]})
+        )
+    else:
+        _say_status(steps, settings)
+    if any(step.problem for step in steps):
+        raise Exit(code=2)
+    if not all(step.applied for step in steps):
         raise Exit(code=1)
 
 
@@ -174,14 +208,22 @@ def _settings() -> Settings:
 
 @contextmanager
 def _engine() -> Iterator[tuple[Engine, Settings]]:
-    """The engine on a connection of its own, outside of the pool."""
+    """The engine on a connection of its own, outside of the pool, that Ctrl-C can interrupt."""
     from toolkit.database import connected, dedicated
     from toolkit.engine import Engine
+    from toolkit.interrupt import interruptible
 
-    settings = _settings()
+    settings = _settings().for_migrations()
     database = dedicated(settings, "migrate")
-    with connected(database, settings):
-        yield Engine(database, MIGRATIONS), settings
+    with connected(database, settings), interruptible(database):
+        engine = Engine(
+            database,
+            MIGRATIONS,
+            lock_wait=settings.migrate_lock_wait_seconds,
+            lock_timeout=settings.migrate_lock_timeout_seconds,
+            report=_report,
+        )
+        yield engine, settings
 
 
 @contextmanager
@@ -212,12 +254,53 @@ def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _say_step(verb: str, done: Done) -> None:
-    _say(f"{verb} {done.name}  {done.seconds * 1000:.0f} ms")
+def _count(text: str | None) -> int | None:
+    """A number given as a flag; 0, which is refused later, for what is none."""
+    return int(text) if text and text.isdecimal() else None if text is None else 0
 
 
-def _milliseconds(started: float) -> str:
-    return f"{(perf_counter() - started) * 1000:.0f} ms"
+def _say_step(done: Done) -> None:
+    _say(f"{done.verb} {done.name}  {_milliseconds(done.seconds)}")
+
+
+def _say_total(done: Sequence[Done], started: float, settings: Settings, nothing: str) -> None:
+    verbs = Counter(step.verb for step in done)
+    counts = ", ".join(f"{count} {verb}" for verb, count in verbs.items())
+    elapsed = _milliseconds(perf_counter() - started)
+    _say(f"{counts} in {elapsed}: {settings.url}" if done else nothing)
+
+
+def _say_rehearsal(rehearsed: Sequence[Rehearsed], settings: Settings) -> None:
+    for step in rehearsed:
+        _say(f"-- {step.name}")
+        if step.statements is None:
+            _say("-- not tried: it runs outside of a transaction (atomic = False)")
+        for statement in step.statements or ():
+            _say(f"{statement.strip().rstrip(';')};")
+    _say(f"-- dry run, nothing was changed: {settings.url}")
+
+
+def _say_status(steps: Sequence[Step], settings: Settings) -> None:
+    for step in steps:
+        _say(f"{_when(step.applied_at)}  {step.name}")
+    for step in steps:
+        if step.problem:
+            _say(f"! {step.said()}")
+    applied = sum(step.applied for step in steps)
+    _say(f"{applied} applied, {len(steps) - applied} pending on {settings.url}")
+
+
+def _as_json(step: Step) -> dict[str, str | None]:
+    return {
+        "name": step.name,
+        "state": "applied" if step.applied else "pending",
+        "applied_at": step.applied_at.isoformat() if step.applied_at else None,
+        "problem": step.problem,
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
 
 
 def _when(applied_at: datetime | None) -> str:

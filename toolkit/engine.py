@@ -1,52 +1,34 @@
-"""Migrations, up and down: peewee-migrate runs the files, the engine says which, and in what order.
+"""Migrations, up and down: which files, in what order, each one whole or not at all.
 
-Files and history merge into one list of steps, and everything else stands on that list. A step's
-work and its record commit together: what fails leaves the database as it was before that step, and
-the steps before it stay. Nothing is printed here: values are returned, errors raised.
+Every call plans first, refuses before anything runs, takes the lock, plans again, and then works
+step by step. A step's work and its record commit together: what fails leaves the database as it was
+before that step, and the steps before it stay. A file that says `atomic = False` runs outside of a
+transaction, and is recorded when it is through. Nothing is printed here: values are returned,
+errors raised, and a callback hears of each step as it ends.
 """
 
 from __future__ import annotations
 
-import logging
-import re
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from peewee_migrate import Router
-
-from toolkit.errors import MigrationError, MigrationFailedError
-from toolkit.history import History
+from toolkit.errors import PlanError
+from toolkit.history import TABLE, History
+from toolkit.lock import MigrationLock
+from toolkit.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from peewee import PostgresqlDatabase
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+    from toolkit.plan import Step
+    from toolkit.runner import Runner
 
-TEMPLATE = '''"""{title}."""
-
-
-def migrate(migrator, database, *, fake=False):
-    # migrator.sql("CREATE TABLE things (id SERIAL PRIMARY KEY, name TEXT NOT NULL)")
-    pass
-
-
-def rollback(migrator, database, *, fake=False):
-    # migrator.sql("DROP TABLE things")
-    pass
-'''
-
-
-@dataclass(frozen=True)
-class Step:
-    """A migration, and when it was applied: UTC, None while it is pending."""
-
-    name: str
-    applied_at: datetime | None
+APPLIED = "applied"
+ROLLED_BACK = "rolled back"
 
 
 @dataclass(frozen=True)
@@ -54,93 +36,165 @@ class Done:
     """A step that was applied or rolled back just now, and the seconds it took."""
 
     name: str
+    verb: str
     seconds: float
 
 
-class Engine:
-    """The migrations of one folder, on one connected database."""
+@dataclass(frozen=True)
+class Rehearsed:
+    """A step of a dry run and the SQL it sent; None for a file that cannot be tried."""
 
-    def __init__(self, database: PostgresqlDatabase, folder: Path) -> None:
+    name: str
+    statements: list[str] | None
+
+
+def ignore(_: object) -> None:
+    """Hear of nothing."""
+
+
+class Engine:
+    """The migrations of one folder, on one connected database.
+
+    `lock_wait` is how many seconds to wait for another runner, `lock_timeout` for a table's lock.
+    `report` hears that it waits.
+    """
+
+    def __init__(
+        self,
+        database: PostgresqlDatabase,
+        folder: Path,
+        *,
+        lock_wait: float = 60.0,
+        lock_timeout: float = 5.0,
+        report: Callable[[str], None] = ignore,
+    ) -> None:
         self.database = database
         self.folder = folder
+        self.lock_wait = lock_wait
+        self.lock_timeout = lock_timeout
+        self.report = report
         self.history = History(database)
-        self.router = Router(database, folder, logger=_silent_logger())
-        self.router.model = self.history.model  # type: ignore[assignment] # its table, our column type
+        self.lock = MigrationLock(database, TABLE)
 
-    def status(self) -> list[Step]:
-        """Every migration, in the order of the files; writes nothing."""
-        applied = {record.name: record.applied_at for record in self.history.records()}
-        return [Step(name, applied.get(name)) for name in sorted({*self.router.todo, *applied})]
+    def plan(self) -> Plan:
+        """Every migration by number, and what is wrong with it; writes nothing."""
+        return Plan(self.folder, self.history.records())
 
-    def up(self, on_step: Callable[[Done], None]) -> list[Done]:
-        """Apply what is pending, telling each step as it ends.
+    def up(
+        self,
+        to: str | None = None,
+        steps: int | None = None,
+        *,
+        allow_out_of_order: bool = False,
+        on_step: Callable[[Done], None] = ignore,
+    ) -> list[Done]:
+        """Apply what is pending: all, or up to and with one, or so many.
 
-        Raises MigrationFailedError at the first that fails; the ones before it stay applied.
+        Raises PlanError when nothing may run, LockError when another runner does not end, and
+        MigrationFailedError at the first step that fails.
         """
-        pending = [step.name for step in self.status() if step.applied_at is None]
-        if pending:
-            self.history.create_table()
-        return [self._run(name, on_step, downgrade=False) for name in pending]
+        wanted = self.plan().upward(to, steps, allow_out_of_order=allow_out_of_order)
+        if not wanted:
+            return []
+        with self.lock.hold(self.lock_wait, self.report):
+            plan, runner = self._prepared()
+            plan.check(allow_out_of_order=allow_out_of_order)
+            return [_timed(runner.apply, step, APPLIED, on_step) for step in plan.unchanged(wanted)]
 
-    def down(self, on_step: Callable[[Done], None]) -> list[Done]:
-        """Roll back the migration that was applied last, if there is one.
+    def down(
+        self,
+        to: str | None = None,
+        steps: int | None = None,
+        *,
+        on_step: Callable[[Done], None] = ignore,
+    ) -> list[Done]:
+        """Roll back what was applied last: one, or so many, or down to one that is kept.
 
-        Raises MigrationFailedError when its rollback fails; it stays applied then.
+        Raises as `up` does; what fails to roll back stays applied.
         """
-        last = [record.name for record in self.history.records()][-1:]
-        return [self._run(name, on_step, downgrade=True) for name in last]
+        wanted = self.plan().downward(to, steps)
+        if not wanted:
+            return []
+        with self.lock.hold(self.lock_wait, self.report):
+            plan, runner = self._prepared()
+            return [
+                _timed(runner.roll_back, step, ROLLED_BACK, on_step)
+                for step in plan.unchanged(wanted)
+            ]
 
-    def _run(self, name: str, on_step: Callable[[Done], None], *, downgrade: bool) -> Done:
-        started = perf_counter()
-        try:
-            self.router.run_one(name, self.router.migrator, fake=False, downgrade=downgrade)
-        except Exception as error:
-            work = "its rollback" if downgrade else "it"
-            raise MigrationFailedError(
-                f"{self.folder / name}.py: {work} failed and was undone: {_words(error)}"
-            ) from error
-        done = Done(name, perf_counter() - started)
-        on_step(done)
-        return done
+    def redo(
+        self, steps: int | None = None, *, on_step: Callable[[Done], None] = ignore
+    ) -> list[Done]:
+        """Roll back the last one, or so many, and apply them again; raises as `up` does."""
+        wanted = self.plan().downward(None, steps)
+        if not wanted:
+            return []
+        with self.lock.hold(self.lock_wait, self.report):
+            plan, runner = self._prepared()
+            chosen = plan.unchanged(wanted)
+            down = [_timed(runner.roll_back, step, ROLLED_BACK, on_step) for step in chosen]
+            return down + [_timed(runner.apply, step, APPLIED, on_step) for step in chosen[::-1]]
+
+    def rehearse_up(
+        self, to: str | None = None, steps: int | None = None, *, allow_out_of_order: bool = False
+    ) -> list[Rehearsed]:
+        """Do what `up` would in a transaction that is rolled back; returns the SQL it sent."""
+        wanted = self.plan().upward(to, steps, allow_out_of_order=allow_out_of_order)
+        return self._rehearse(wanted, "apply")
+
+    def rehearse_down(self, to: str | None = None, steps: int | None = None) -> list[Rehearsed]:
+        """Do what `down` would in a transaction that is rolled back; returns the SQL it sent."""
+        return self._rehearse(self.plan().downward(to, steps), "roll_back")
+
+    def accept(self, name: str) -> Step | None:
+        """Record an edited file as it now stands; returns None when it is not edited.
+
+        Raises PlanError for what is not applied, or has no file.
+        """
+        step = self.plan().find(name)
+        if not step.applied or step.file is None:
+            raise PlanError(
+                f"{step.name} is {'not applied' if step.file else 'gone'}: no file to accept"
+            )
+        with self.lock.hold(self.lock_wait, self.report):
+            self.history.prepare()
+            changed = self.history.accept(step.name, step.file.checksum)
+        return step if changed else None
+
+    def _prepared(self) -> tuple[Plan, Runner]:
+        """Under the lock: the plan as it is now, and what runs its steps."""
+        # It imports peewee-migrate, which a plan with nothing to run does without.
+        from toolkit.runner import Runner
+
+        self.history.prepare()
+        plan = self.plan()
+        return plan, Runner(self.database, self.lock, plan.applied, self.lock_timeout)
+
+    def _rehearse(self, wanted: Sequence[Step], verb: str) -> list[Rehearsed]:
+        if not wanted:
+            return []
+        waiting = self.lock.hold(self.lock_wait, self.report)
+        with waiting, self.database.atomic() as transaction:
+            plan, runner = self._prepared()
+            rehearsed = [
+                Rehearsed(step.name, _statements(runner, verb, step))
+                for step in plan.unchanged(wanted)
+            ]
+            transaction.rollback()
+        return rehearsed
 
 
-def create(folder: Path, name: str) -> Path:
-    """Write a new migration, of the number after the highest; returns its path.
-
-    A name in another spelling is put right (`Add-Users` becomes `add_users`). Raises MigrationError
-    for one that is no name, or is taken.
-    """
-    name = _valid(name)
-    numbers = {path.stem.partition("_")[2]: path.stem for path in folder.glob("[0-9]*_*.py")}
-    if name in numbers:
-        raise MigrationError(f"there is a migration {numbers[name]}: choose another name")
-    number = 1 + max((int(stem.partition("_")[0]) for stem in numbers.values()), default=0)
-    path = folder / f"{number:03}_{name}.py"
-    with path.open("x", encoding="utf-8") as file:
-        file.write(TEMPLATE.format(title=name.replace("_", " ").capitalize()))
-    return path
+def _timed(
+    run: Callable[[Step], object], step: Step, verb: str, on_step: Callable[[Done], None]
+) -> Done:
+    started = perf_counter()
+    run(step)
+    done = Done(step.name, verb, perf_counter() - started)
+    on_step(done)
+    return done
 
 
-def _valid(name: str) -> str:
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
-    snake = re.sub(r"[\s-]+", "_", spaced).lower()
-    if not NAME.fullmatch(snake):
-        raise MigrationError(
-            f"{name!r} is no name for a migration: letters, digits and _, "
-            "starting with a letter, 100 at most, such as add_users"
-        )
-    return snake
-
-
-def _words(error: Exception) -> str:
-    """What the database said, without the statement (which may hold values), or the exception."""
-    if diag := getattr(getattr(error, "orig", None), "diag", None):
-        return f"{diag.message_primary}" + (f" ({diag.message_hint})" if diag.message_hint else "")
-    return f"{type(error).__name__}: {error}"
-
-
-def _silent_logger() -> logging.Logger:
-    """For peewee-migrate, whose log shows SQL parameters and a traceback for each failure."""
-    logger = logging.getLogger(f"{__name__}.router")
-    logger.disabled = True
-    return logger
+def _statements(runner: Runner, verb: str, step: Step) -> list[str] | None:
+    if step.file is None or not step.file.atomic:
+        return None
+    return runner.apply(step) if verb == "apply" else runner.roll_back(step)

@@ -10,7 +10,11 @@
     │   └── NoTableError        a table is not there: a migration is pending
     ├── ServerError             a development server could not be started or stopped
     └── MigrationError          a migration cannot be created
-        └── MigrationFailedError  a migration or rollback was stopped half-way and undone
+        ├── PlanError           what is asked is refused, and nothing was run
+        ├── LockError           another runner holds the migrations' lock, or ours was lost
+        ├── TransactionEndedError  a file's SQL ended the transaction it ran in
+        └── MigrationFailedError  a migration or a rollback failed
+            └── LockTimeoutError  it waited too long for a table that another session uses
 
 Each message is whole: what is wrong, where, and the way out. None holds a password.
 """
@@ -58,8 +62,24 @@ class MigrationError(ToolkitError):
     """Raised when a migration cannot be created, applied or rolled back."""
 
 
+class PlanError(MigrationError):
+    """Raised before anything runs, with every reason not to run it."""
+
+
+class LockError(MigrationError):
+    """Raised when the migrations' lock cannot be had, or is not ours any more."""
+
+
 class MigrationFailedError(MigrationError):
-    """Raised when a migration or a rollback failed; its own changes are undone."""
+    """Raised when a migration or a rollback failed; its text says what is left of it."""
+
+
+class LockTimeoutError(MigrationFailedError):
+    """Raised when a migration waited too long for a lock that another session has."""
+
+
+class TransactionEndedError(MigrationError):
+    """Raised when the SQL of a file ended the transaction that it ran in."""
 
 
 # What libpq and the server say, the error it means, and the way out. The first match counts.

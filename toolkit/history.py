@@ -1,61 +1,95 @@
-"""The tracking table: which migrations are applied, and since when.
+"""The tracking table: which migrations are applied, since when, and what their files said then.
 
-It is peewee-migrate's own table, so that its command line reads our history; where it is ours to
-create, `migrated_at` has a time zone and a name stands once. Reading creates nothing.
+It is peewee-migrate's own table with a column more, so that its command line reads our history, and
+a table that peewee-migrate wrote is taken over: a row without a checksum is of unknown source, and
+a time without a zone is taken as UTC. Reading writes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-from peewee import AutoField, CharField, Model
-from playhouse.postgres_ext import DateTimeTZField
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from peewee import PostgresqlDatabase
 
 TABLE = "migratehistory"
 
+# Through JSON, so that a table which has no column `checksum` yet is read like any other.
+READ = "SELECT name, migrated_at, to_jsonb(h)->>'checksum' FROM migratehistory h ORDER BY id"
+IS_OURS = """
+SELECT to_regclass('migratehistory_one_name') IS NOT NULL AND EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('migratehistory') AND attname = 'checksum'
+)
+"""
+PREPARE = """
+CREATE TABLE IF NOT EXISTS migratehistory (
+    id SERIAL PRIMARY KEY,
+    name VARCHAR(255) NOT NULL,
+    migrated_at TIMESTAMP WITH TIME ZONE NOT NULL
+);
+ALTER TABLE migratehistory ADD COLUMN IF NOT EXISTS checksum VARCHAR(64);
+ALTER TABLE migratehistory ALTER COLUMN migrated_at TYPE TIMESTAMP WITH TIME ZONE;
+DELETE FROM migratehistory newer USING migratehistory older
+    WHERE newer.name = older.name AND newer.id > older.id;
+CREATE UNIQUE INDEX IF NOT EXISTS migratehistory_one_name ON migratehistory (name);
+"""
+
 
 @dataclass(frozen=True)
 class Record:
-    """A row: a migration that is applied."""
+    """A row: a migration that is applied; `checksum` is None where it is unknown."""
 
     name: str
     applied_at: datetime
+    checksum: str | None
 
 
 class History:
-    """The tracking table of one database; `model` is the Peewee model of its rows."""
+    """The tracking table of one database."""
 
     def __init__(self, database: PostgresqlDatabase) -> None:
         self.database = database
 
-        class MigrateHistory(Model):
-            id = AutoField()
-            name = CharField(unique=True)
-            migrated_at = DateTimeTZField(default=lambda: datetime.now(UTC))
-
-            class Meta:
-                table_name = TABLE
-
-        self.model = MigrateHistory
-        self.model.bind(database)
-
     def records(self) -> list[Record]:
-        """Every row, in the order of being applied; none where there is no table."""
-        if not self._exists():
+        """Every migration once, in the order of being applied; none where there is no table."""
+        if self._value("SELECT to_regclass(%s)", TABLE) is None:
             return []
-        rows = self.model.select().order_by(self.model.id)
-        return [Record(row.name, row.migrated_at) for row in rows]
+        records: dict[str, Record] = {}
+        for name, at, checksum in self.database.execute_sql(READ).fetchall():
+            records.setdefault(name, Record(name, _utc(at), checksum))
+        return list(records.values())
 
-    def _exists(self) -> bool:
-        # Peewee's table_exists() looks in the schema public alone.
-        row = self.database.execute_sql("SELECT to_regclass(%s)", (TABLE,)).fetchone()
-        return row[0] is not None
+    def prepare(self) -> None:
+        """Create the table, or give our form to one that peewee-migrate made."""
+        if not self._value(IS_OURS):
+            with self.database.atomic():
+                self.database.execute_sql(PREPARE)
 
-    def create_table(self) -> None:
-        """Create the table where there is none."""
-        self.model.create_table(safe=True)
+    def add(self, name: str, checksum: str) -> None:
+        """Record a migration as applied now."""
+        self.database.execute_sql(
+            "INSERT INTO migratehistory (name, migrated_at, checksum) VALUES (%s, now(), %s)",
+            (name, checksum),
+        )
+
+    def remove(self, name: str) -> None:
+        """Record a migration as rolled back."""
+        self.database.execute_sql("DELETE FROM migratehistory WHERE name = %s", (name,))
+
+    def accept(self, name: str, checksum: str) -> bool:
+        """Record what an applied migration's file says now; False when it said so before."""
+        cursor = self.database.execute_sql(
+            "UPDATE migratehistory SET checksum = %s "
+            "WHERE name = %s AND checksum IS DISTINCT FROM %s",
+            (checksum, name, checksum),
+        )
+        return bool(cursor.rowcount)
+
+    def _value(self, query: str, *values: str) -> Any:  # noqa: ANN401 # whatever is asked for
+        return self.database.execute_sql(query, values).fetchone()[0]
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

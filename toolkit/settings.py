@@ -19,7 +19,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ from dotenv import dotenv_values
 from environs import Env, EnvValidationError, validate
 
 from toolkit.errors import SettingsError
-from toolkit.url import DEFAULT_PORT, DatabaseURL, split
+from toolkit.url import DEFAULT_PORT, FORM, DatabaseURL, split
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = {
@@ -39,6 +39,7 @@ PARTS = {
 }
 # What .env's DATABASE_URL becomes when it is put together from the parts.
 PLAIN_URL = "postgresql://{user}:{password}@{host}:{port}/{name}"
+MIGRATION_URL = "MIGRATION_DATABASE_URL"
 HOST = re.compile(r"[A-Za-z0-9._:-]+")
 MAX_PORT = 65535
 
@@ -57,6 +58,9 @@ class Settings:
     pool_max_connections: int
     pool_stale_seconds: int
     pool_wait_seconds: int
+    migration_url: DatabaseURL | None
+    migrate_lock_wait_seconds: int
+    migrate_lock_timeout_seconds: int
 
     @classmethod
     def load(cls, env_file: Path = ROOT / ".env") -> Settings:
@@ -78,16 +82,24 @@ class Settings:
             "pool_max_connections": env.int("DB_POOL_MAX_CONNECTIONS", 10, validate=at_least_1),
             "pool_stale_seconds": env.int("DB_POOL_STALE_TIMEOUT", 300, validate=at_least_1),
             "pool_wait_seconds": env.int("DB_POOL_WAIT_TIMEOUT", 5, validate=at_least_1),
+            "migrate_lock_wait_seconds": env.int("MIGRATE_LOCK_WAIT", 60, validate=at_least_1),
+            "migrate_lock_timeout_seconds": env.int("MIGRATE_LOCK_TIMEOUT", 5, validate=at_least_1),
         }
         problems: Problems = defaultdict(list)
         try:
             env.seal()
         except EnvValidationError as error:
             problems.update(cast("Mapping[str, list[str]]", error.error_messages))
-        url = _url(os.environ, dotenv_values(env_file), problems)
+        file = dotenv_values(env_file)
+        url = _url(os.environ, file, problems)
+        migration_url = _migration_url(os.environ, file, problems)
         if url is None or problems:
             raise SettingsError(_report(problems))
-        return cls(url=url, **fields)
+        return cls(url=url, migration_url=migration_url, **fields)
+
+    def for_migrations(self) -> Settings:
+        """The settings with the address that migrations take, where that is another."""
+        return replace(self, url=self.migration_url) if self.migration_url else self
 
     @property
     def may_destroy(self) -> bool:
@@ -139,6 +151,19 @@ def _url(shell: Source, file: Source, problems: Problems) -> DatabaseURL | None:
     if not HOST.fullmatch(stated.get("host", "localhost")):
         problems["DB_HOST"].append("is not a host name or IP address")
     return None if problems else DatabaseURL(port=int(port), parameters=parameters, **stated)
+
+
+def _migration_url(shell: Source, file: Source, problems: Problems) -> DatabaseURL | None:
+    """Where migrations go; .env has no say in it when the shell says where the database is."""
+    exported = any(shell.get(name) for name in ("DATABASE_URL", *PARTS))
+    text = shell.get(MIGRATION_URL) or (None if exported else file.get(MIGRATION_URL))
+    if not text:
+        return None
+    faults: Problems = defaultdict(list)
+    url = _url({"DATABASE_URL": text}, {}, faults)
+    if faults:
+        problems[MIGRATION_URL].append("is no whole address: " + FORM)
+    return url
 
 
 def _stated(source: Source) -> tuple[dict[str, str], dict[str, str]]:

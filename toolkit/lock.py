@@ -1,0 +1,95 @@
+"""One runner at a time in a database: a session's advisory lock, polled for.
+
+Polled, since a session that waits inside pg_advisory_lock() counts as one that CREATE INDEX
+CONCURRENTLY has to wait for, and the two deadlock. It is taken on the session that migrates, so
+that it lives as long as that session's work; the server looks every two seconds whether the runner
+is still there. A pooler in transaction mode hands a session's statements to many: `held()` asks
+inside the step's own transaction whether the lock is this one's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from peewee import DatabaseError, InterfaceError
+
+from toolkit.errors import LockError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from peewee import PostgresqlDatabase
+
+POLL_SECONDS = 0.1
+ORPHAN_CHECK = "2s"
+HELD_HERE = """
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32 | objid::bigint) = %s AND objsubid = 1
+)
+"""
+HOLDER = """
+SELECT pid, application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND (classid::bigint << 32 | objid::bigint) = %s
+"""
+
+
+class MigrationLock:
+    """The lock of one database's tracking table."""
+
+    def __init__(self, database: PostgresqlDatabase, table: str) -> None:
+        self.database = database
+        digest = hashlib.sha256(f"{database.database}/{table}".encode()).digest()
+        self.key = int.from_bytes(digest[:8], signed=True)
+
+    @contextmanager
+    def hold(self, wait_seconds: float, report: Callable[[str], None]) -> Iterator[None]:
+        """Hold the lock for the block; raises LockError when another has it for too long."""
+        self._acquire(wait_seconds, report)
+        try:
+            yield
+        finally:
+            # What went wrong in the block is the news; a session that is gone has lost its lock.
+            with suppress(DatabaseError, InterfaceError):
+                self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
+
+    def held(self) -> bool:
+        """Whether the backend that runs this statement has the lock."""
+        return bool(self.database.execute_sql(HELD_HERE, (self.key,)).fetchone()[0])
+
+    def _acquire(self, wait_seconds: float, report: Callable[[str], None]) -> None:
+        started = monotonic()
+        told = False
+        while not self._try():
+            if monotonic() - started > wait_seconds:
+                raise LockError(
+                    f"waited {wait_seconds:g} s for the migrations' lock, which {self._holder()} "
+                    "has. Let it finish, or raise MIGRATE_LOCK_WAIT"
+                )
+            if not told:
+                report(f"waiting for the migrations' lock, which {self._holder()} has")
+                told = True
+            sleep(POLL_SECONDS)
+        with suppress(DatabaseError):  # not every server's platform can look
+            self.database.execute_sql(
+                "SELECT set_config('client_connection_check_interval', %s, false)", (ORPHAN_CHECK,)
+            )
+
+    def _try(self) -> bool:
+        return bool(
+            self.database.execute_sql("SELECT pg_try_advisory_lock(%s)", (self.key,)).fetchone()[0]
+        )
+
+    def _holder(self) -> str:
+        row = self.database.execute_sql(HOLDER, (self.key,)).fetchone()
+        if row is None:
+            return "another session"
+        pid, application, since = row
+        return f"{application or 'a session'} (pid {pid}, connected since {since} UTC)"

@@ -1,0 +1,250 @@
+"""One step: a file's migrate() or rollback(), and the row that records it, whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from time import sleep
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
+
+from peewee import PeeweeException
+
+from toolkit.blockers import watched
+from toolkit.errors import (
+    LockError,
+    LockTimeoutError,
+    MigrationError,
+    MigrationFailedError,
+    ToolkitError,
+    TransactionEndedError,
+)
+from toolkit.history import History
+from toolkit.operations import Operations
+from toolkit.statements import Statement, noted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from peewee import PostgresqlDatabase
+
+    from toolkit.files import MigrationFile
+    from toolkit.lock import MigrationLock
+    from toolkit.plan import Step
+
+RETRY_PAUSES = (0.5, 1.0, 2.0)
+LOCK_NOT_AVAILABLE = "55P03"
+TRANSACTION = "SELECT pg_current_xact_id()::text"
+INVALID_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+SHOWN_CHARACTERS = 300
+
+
+class Runner:
+    """Runs steps on one connection, which holds the migrations' lock.
+
+    `applied` are the steps before, in the order of being applied; `lock_timeout` is in seconds.
+    """
+
+    def __init__(
+        self,
+        database: PostgresqlDatabase,
+        lock: MigrationLock,
+        applied: Sequence[Step],
+        lock_timeout: float,
+    ) -> None:
+        self.database = database
+        self.history = History(database)
+        self.lock = lock
+        self.lock_timeout = lock_timeout
+        self.applied = list(applied)
+        self.done: list[str] = []
+        self.operations = self._fresh_operations()
+
+    def apply(self, step: Step) -> list[str]:
+        """Run the file's migrate() and record it; returns the statements as they were sent."""
+        file = _file_of(step)
+        sent = self._run(file, "migrate", lambda: self.history.add(step.name, file.checksum))
+        self.applied.append(step)
+        return sent
+
+    def roll_back(self, step: Step) -> list[str]:
+        """Run the file's rollback() and forget it; returns the statements as they were sent."""
+        sent = self._run(_file_of(step), "rollback", lambda: self.history.remove(step.name))
+        self.applied = [other for other in self.applied if other.name != step.name]
+        return sent
+
+    def _run(self, file: MigrationFile, function: str, record: Callable[[], None]) -> list[str]:
+        """Run one function; one that waits for a lock in vain is tried again, after a pause."""
+        for pause in RETRY_PAUSES if file.atomic else ():
+            try:
+                return self._try(Attempt(file, function, record))
+            except LockTimeoutError:
+                sleep(pause)
+        return self._try(Attempt(file, function, record))
+
+    def _try(self, attempt: Attempt) -> list[str]:
+        file = attempt.file
+        with watched(self.database, file.lock_timeout(self.lock_timeout)) as watch:
+            try:
+                if file.atomic:
+                    self._inside(attempt)
+                else:
+                    self._outside(attempt)
+            except (Exception, KeyboardInterrupt) as error:
+                failure = self._failure(attempt, error, watch.blocker)
+                # Nothing that was queued or remembered by what failed reaches a later step.
+                self.operations = self._fresh_operations()
+                # The driver's own error quotes the statement with its parameters.
+                raise failure from (None if isinstance(error, PeeweeException) else error)
+        self.done.append(file.name)
+        return [statement.sent for statement in attempt.statements]
+
+    def _inside(self, attempt: Attempt) -> None:
+        """Work and record in one transaction."""
+        with self.database.atomic():
+            self._set_lock_timeout(attempt.file.lock_timeout(self.lock_timeout), local=True)
+            self._check_lock()
+            transaction = self._value(TRANSACTION)
+            self._call(attempt)
+            if self._value(TRANSACTION) != transaction:
+                raise TransactionEndedError("its SQL ended the transaction it ran in")
+            self._check_lock()
+            attempt.record()
+
+    def _outside(self, attempt: Attempt) -> None:
+        """Work outside of a transaction, and record it when it is through."""
+        self._check_lock()
+        attempt.invalid_before = self._invalid_indexes()
+        self._set_lock_timeout(attempt.file.lock_timeout(self.lock_timeout), local=False)
+        try:
+            self._call(attempt)
+        finally:
+            self._set_lock_timeout(0, local=False)
+        if self._left_invalid(attempt):
+            raise MigrationError("it leaves an index INVALID")
+        attempt.record()
+
+    def _call(self, attempt: Attempt) -> None:
+        file = attempt.file
+        self.operations.path = str(file.path)
+        with noted(self.database, attempt.statements, transaction=file.atomic):
+            file.load()(attempt.function)(self.operations, self.database, fake=False)
+            self.operations()
+
+    def _check_lock(self) -> None:
+        if not self.lock.held():
+            raise LockError(
+                "the migrations' lock is not this session's any more: a pooler in transaction mode "
+                "stands between, or the lock was given up. Set MIGRATION_DATABASE_URL to a direct "
+                "connection"
+            )
+
+    def _set_lock_timeout(self, seconds: float, *, local: bool) -> None:
+        self.database.execute_sql(
+            "SELECT set_config('lock_timeout', %s, %s)", (f"{seconds * 1000:.0f}ms", local)
+        )
+
+    def _invalid_indexes(self) -> set[str]:
+        return {name for (name,) in self.database.execute_sql(INVALID_INDEXES).fetchall()}
+
+    def _left_invalid(self, attempt: Attempt) -> list[str]:
+        """Indexes that are invalid now, but for older ones that the file does not speak of."""
+        source, before = attempt.file.source.decode(), attempt.invalid_before
+        strangers = {name for name in before if name.rpartition(".")[2].strip('"') not in source}
+        return sorted(self._invalid_indexes() - strangers)
+
+    def _value(self, query: str) -> Any:  # noqa: ANN401 # whatever is asked for
+        return self.database.execute_sql(query).fetchone()[0]
+
+    def _fresh_operations(self) -> Operations:
+        return Operations(self.database, partial(_replay, tuple(self.applied)))
+
+    def _failure(
+        self, attempt: Attempt, error: BaseException, blocker: str | None
+    ) -> MigrationFailedError:
+        """The error in words: where, what, the way out, and what is left."""
+        file = attempt.file
+        line = _line(file, error) or self.operations.line
+        place = f"{file.place}:{line}" if line else file.place
+        work = "its rollback" if attempt.function == "rollback" else "it"
+        lines = [f"{place}: {work} failed: {_told(error, attempt.statements)}"]
+        if isinstance(error, PeeweeException) and attempt.statements:
+            lines.append(f"statement: {_shortened(attempt.statements[-1].text)}")
+        if blocker:
+            lines.append(f"it waited for {_shortened(blocker)}")
+        if not file.atomic:
+            lines += [
+                f"an index is INVALID: `DROP INDEX CONCURRENTLY {name}` before the next try"
+                for name in self._left_invalid(attempt)
+            ]
+        undone = file.atomic and not isinstance(error, TransactionEndedError)
+        left = "is undone" if undone else "stays as far as it came, and is not recorded"
+        before = ", ".join(self.done) or "nothing"
+        lines.append(f"its own work {left}; done before it: {before}")
+        kind = LockTimeoutError if _sqlstate(error) == LOCK_NOT_AVAILABLE else MigrationFailedError
+        return kind("\n  ".join(lines))
+
+
+@dataclass
+class Attempt:
+    """One run of one function of a file; `record` writes down that it is through."""
+
+    file: MigrationFile
+    function: str
+    record: Callable[[], None]
+    statements: list[Statement] = field(default_factory=list)
+    invalid_before: set[str] = field(default_factory=set)
+
+
+def _file_of(step: Step) -> MigrationFile:
+    assert step.file is not None  # noqa: S101 # the plan refuses a step without one
+    return step.file
+
+
+def _replay(applied: Sequence[Step], operations: Operations) -> None:
+    """Run the applied files to learn what models they left; reaches no server."""
+    for step in applied:
+        if step.file is None:
+            raise MigrationError(
+                f"it asks for what {step.name} left, and the file of that is gone: restore it"
+            )
+        operations.path = str(step.file.path)
+        try:
+            step.file.load()("migrate")(operations, operations.database, fake=True)
+        except Exception as error:  # a file may raise anything
+            raise MigrationError(
+                f"it asks for what the applied migrations left, and {step.file.place} cannot be "
+                f"run without a database: {type(error).__name__}: {error}. Skip in it what needs "
+                "rows, where `fake` is true"
+            ) from error
+        operations.take()
+
+
+def _line(file: MigrationFile, error: BaseException) -> int | None:
+    """The line of the file that an exception came through last."""
+    path = str(file.path)
+    frames = walk_tb(error.__traceback__)
+    lines = [number for frame, number in frames if frame.f_code.co_filename == path]
+    return lines[-1] if lines else None
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    return getattr(getattr(error, "orig", None), "pgcode", None)
+
+
+def _told(error: BaseException, statements: Sequence[Statement]) -> str:
+    """What the server said, without parameters; or the exception."""
+    diagnosis = getattr(getattr(error, "orig", None), "diag", None)
+    if diagnosis is not None and diagnosis.message_primary and statements:
+        hint = f" (hint: {diagnosis.message_hint})" if diagnosis.message_hint else ""
+        return statements[-1].hide_values(diagnosis.message_primary + hint)
+    if isinstance(error, ToolkitError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"{type(error).__name__}: {error}".strip()
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..."
