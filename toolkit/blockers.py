@@ -36,11 +36,13 @@ class Watch:
         with suppress(psycopg2.Error), closing(psycopg2.connect(**self.parameters)) as session:
             session.autocommit = True
             with session.cursor() as cursor:
-                while not self.ended.wait(POLL_SECONDS):
+                while True:
                     cursor.execute(BLOCKERS, (self.pid,))
                     if row := cursor.fetchone():
                         pid, name, state, query = row
                         self.blocker = f"{name or 'a session'} (pid {pid}, {state}): {query}"
+                    if self.ended.wait(POLL_SECONDS):
+                        return
 
 
 @contextmanager

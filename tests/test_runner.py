@@ -1,0 +1,286 @@
+"""One step: what commits together, what a failure leaves and says, and what a dry run shows."""
+
+from threading import Event, Thread
+
+import pytest
+from peewee_migrate import Router
+
+from tests.conftest import execute
+from toolkit.database import dedicated
+from toolkit.engine import Engine
+from toolkit.errors import LockError, LockTimeoutError, MigrationFailedError
+
+FILE = """{head}
+def migrate(migrator, database, *, fake=False):
+    {migrate}
+
+def rollback(migrator, database, *, fake=False):
+    {rollback}
+"""
+
+
+def text(migrate, rollback="migrator.sql('SELECT 1')", head=""):
+    return FILE.format(migrate=migrate, rollback=rollback, head=head)
+
+
+def table(name):
+    create, drop = f"CREATE TABLE {name} (id INTEGER)", f"DROP TABLE {name}"
+    return text(f"migrator.sql('{create}')", f"migrator.sql('{drop}')")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+
+    return write
+
+
+@pytest.fixture
+def engine(db, tmp_path):
+    return Engine(db, tmp_path, lock_timeout=0.2)
+
+
+def names(db):
+    return [name for name in db.get_tables() if name != "migratehistory"]
+
+
+def applied(engine):
+    return [step.name for step in engine.plan().applied]
+
+
+def test_the_third_of_five_fails(engine, db, write):
+    for number, name in enumerate("abcde", start=1):
+        write(f"00{number}_{name}", table(name))
+    write("003_c", text("migrator.sql('CREATE TABLE c (id INTEGER)')\n    migrator.sql('oops')"))
+    told = []
+    with pytest.raises(MigrationFailedError) as caught:
+        engine.up(on_step=told.append)
+    message = str(caught.value)
+    assert "003_c.py:4: it failed: syntax error" in message
+    assert "statement: oops" in message
+    assert "its own work is undone; done before it: 001_a, 002_b" in message
+    assert [done.name for done in told] == applied(engine) == ["001_a", "002_b"]
+    assert names(db) == ["a", "b"]
+    write("003_c", table("c"))
+    assert [done.name for done in engine.up()] == ["003_c", "004_d", "005_e"]
+
+
+def test_the_hint_of_the_server_is_told(engine, write):
+    write("001_x", text("migrator.sql(\"SELECT 'a' = 1 + '{}'::text\")"))
+    with pytest.raises(MigrationFailedError, match="hint: No operator matches"):
+        engine.up()
+
+
+@pytest.mark.parametrize("word", ["COMMIT", "rollback", "END", "BEGIN", "/* x */ commit work"])
+def test_sql_that_ends_the_transaction_is_not_sent(engine, db, write, word):
+    write("001_x", text(f"migrator.sql('CREATE TABLE x (id INTEGER); {word}; SELECT 1')"))
+    with pytest.raises(MigrationFailedError, match="begins or ends a transaction itself"):
+        engine.up()
+    assert names(db) == []
+    assert applied(engine) == []
+
+
+def test_what_looks_like_the_end_of_a_transaction_is_none(engine, db, write):
+    statements = [
+        "CREATE TABLE x (y TEXT DEFAULT E'it\\'s; commit', z TEXT DEFAULT '; end')",
+        "SAVEPOINT s; ROLLBACK TO SAVEPOINT s",
+        "DO $$ BEGIN PERFORM 1; END $$",
+        "SELECT 1; -- commit; end",
+        "CREATE FUNCTION f() RETURNS integer BEGIN ATOMIC SELECT 1; END",
+    ]
+    calls = [f"migrator.sql({statement!r})" for statement in statements]
+    write("001_x", text("\n    ".join(calls)))
+    engine.up()
+    assert names(db) == ["x"]
+
+
+def test_a_transaction_that_ends_behind_our_back_is_noticed(engine, write):
+    """By a cursor that is not the one that notes what it is told."""
+    write(
+        "001_x",
+        text(
+            "database.execute_sql('CREATE TABLE x (id INTEGER)')\n"
+            "    database.connection().cursor(cursor_factory=cursor).execute('COMMIT')",
+            head="from psycopg2.extensions import cursor",
+        ),
+    )
+    with pytest.raises(MigrationFailedError, match="ended the transaction it ran in") as caught:
+        engine.up()
+    assert "stays as far as it came, and is not recorded" in str(caught.value)
+    assert applied(engine) == []
+
+
+CONCURRENTLY = "migrator.sql('CREATE {} INDEX CONCURRENTLY t_id ON t (id)')"
+
+
+def test_a_file_may_run_outside_of_a_transaction(engine, db, write):
+    write("001_t", table("t"))
+    drop = "migrator.sql('DROP INDEX CONCURRENTLY t_id')"
+    write("002_i", text(CONCURRENTLY.format(""), drop, head="atomic = False"))
+    engine.up()
+    assert [index.name for index in db.get_indexes("t")] == ["t_id"]
+    engine.down()
+    assert db.get_indexes("t") == []
+
+
+def test_inside_of_one_the_error_is_told(engine, write):
+    write("001_t", table("t"))
+    write("002_i", text(CONCURRENTLY.format("")))
+    with pytest.raises(MigrationFailedError, match="cannot run inside a transaction block"):
+        engine.up()
+
+
+def test_an_index_left_invalid_is_a_failure_with_the_drop_to_run(engine, db, write):
+    write("001_t", table("t"))
+    engine.up()
+    db.execute_sql("INSERT INTO t VALUES (1), (1)")
+    write("002_i", text(CONCURRENTLY.format("UNIQUE"), head="atomic = False"))
+    with pytest.raises(MigrationFailedError) as caught:
+        engine.up()
+    assert 'could not create unique index "t_id"' in str(caught.value)
+    assert "`DROP INDEX CONCURRENTLY t_id` before the next try" in str(caught.value)
+    assert applied(engine) == ["001_t"]
+
+    again = CONCURRENTLY.format("UNIQUE").replace("CONCURRENTLY", "CONCURRENTLY IF NOT EXISTS")
+    write("002_i", text(again, head="atomic = False"))
+    with pytest.raises(MigrationFailedError, match="leaves an index INVALID"):
+        engine.up()
+    assert applied(engine) == ["001_t"]
+
+
+@pytest.fixture
+def holder(settings):
+    """Another session that holds the table t, until it is told to let go."""
+    held, let_go = Event(), Event()
+    other = dedicated(settings, "holder")
+
+    def hold():
+        with other.connection_context(), other.atomic():
+            other.execute_sql("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+            held.set()
+            let_go.wait(60)
+
+    thread = Thread(target=hold)
+
+    def start():
+        thread.start()
+        assert held.wait(10)
+        return let_go
+
+    yield start
+    let_go.set()
+    if thread.ident:
+        thread.join()
+
+
+def test_a_lock_that_cannot_be_had_names_who_has_it(engine, write, holder):
+    engine.lock_timeout = 1.0
+    write("001_t", table("t"))
+    engine.up()
+    holder()
+    write("002_c", text("migrator.sql('ALTER TABLE t ADD COLUMN c INTEGER')"))
+    with pytest.raises(LockTimeoutError) as caught:
+        engine.up()
+    assert "canceling statement due to lock timeout" in str(caught.value)
+    assert "it waited for tests/holder (pid " in str(caught.value)
+    assert "LOCK TABLE t IN ACCESS EXCLUSIVE MODE" in str(caught.value)
+    assert applied(engine) == ["001_t"]
+
+
+def test_a_lock_that_is_given_up_in_time_is_taken_at_a_later_try(
+    engine, write, holder, monkeypatch
+):
+    write("001_t", table("t"))
+    engine.up()
+    let_go = holder()
+    monkeypatch.setattr("toolkit.runner.sleep", lambda _: let_go.set())
+    write("002_c", text("migrator.sql('ALTER TABLE t ADD COLUMN c INTEGER')"))
+    engine.up()
+    assert applied(engine) == ["001_t", "002_c"]
+
+
+def test_a_file_may_set_its_own_lock_timeout_and_it_stays_inside(engine, db, write):
+    seen = "database.execute_sql(\"INSERT INTO seen SELECT current_setting('lock_timeout')\")"
+    write("001_s", text("migrator.sql('CREATE TABLE seen (value TEXT)')"))
+    write("002_default", text(seen))
+    write("003_own", text(seen, head="lock_timeout = 1.5"))
+    write("004_outside", text(seen, head="lock_timeout = 2\natomic = False"))
+    engine.up()
+    values = [value for (value,) in db.execute_sql("SELECT value FROM seen").fetchall()]
+    assert values == ["200ms", "1500ms", "2s"]
+    assert db.execute_sql("SHOW lock_timeout").fetchone() == ("0",)
+
+
+def test_a_lock_that_is_lost_stops_the_work(engine, write):
+    write("001_a", text("migrator.sql('SELECT pg_advisory_unlock_all()')"))
+    with pytest.raises(MigrationFailedError, match="MIGRATION_DATABASE_URL") as caught:
+        engine.up()
+    assert isinstance(caught.value.__cause__, LockError)
+    assert applied(engine) == []
+
+
+def test_a_dry_run_shows_sql_that_psql_takes_and_changes_nothing(app, settings):
+    app.write(
+        "migrations/003_fill.py",
+        text(
+            "migrator.sql('INSERT INTO audit_log (action) VALUES (%s)', \"it's; \\\\\\\\ 100%\")",
+            "migrator.sql('DELETE FROM audit_log')",
+        ),
+    )
+    app.write(
+        "migrations/004_outside.py",
+        text(
+            "migrator.sql('CREATE INDEX CONCURRENTLY i ON sessions (sess)')", head="atomic = False"
+        ),
+    )
+    done = app.invoke("migrate-up", "--dry-run")
+    assert done.returncode == 0, done
+    assert execute(settings, "SELECT to_regclass('migratehistory')") == [(None,)]
+    assert "-- 004_outside\n-- not tried: it runs outside of a transaction" in done.stdout
+    shell = app.invoke("db-shell", stdin="\\set ON_ERROR_STOP 1\n" + done.stdout)
+    assert shell.returncode == 0, shell
+    assert execute(settings, "SELECT action FROM audit_log") == [("it's; \\\\ 100%",)]
+
+
+def test_a_dry_run_of_the_way_down(engine, db, write):
+    write("001_a", table("a"))
+    write("002_b", table("b"))
+    engine.up()
+    [rehearsed] = engine.rehearse_down()
+    assert (rehearsed.name, rehearsed.statements) == ("002_b", ["DROP TABLE b"])
+    assert names(db) == ["a", "b"]
+    assert applied(engine) == ["001_a", "002_b"]
+
+
+def test_a_dry_run_that_fails_says_so_and_changes_nothing(engine, db, write):
+    write("001_a", table("a"))
+    write("002_b", text("migrator.sql('COMMIT')"))
+    with pytest.raises(MigrationFailedError, match="002_b"):
+        engine.rehearse_up()
+    assert db.get_tables() == []
+
+
+def test_a_history_that_peewee_migrate_wrote_is_taken_over(engine, db, tmp_path, write):
+    write("001_a", table("a"))
+    write("002_b", table("b"))
+    Router(db, tmp_path).run("001_a")
+    assert applied(engine) == ["001_a"]
+    assert [done.name for done in engine.up()] == ["002_b"]
+    assert Router(db, tmp_path).done == ["001_a", "002_b"]
+    assert engine.accept("001_a").name == "001_a"
+    engine.down("zero")
+    assert names(db) == []
+
+
+def test_a_history_with_a_name_twice_is_taken_over(engine, db, tmp_path, write):
+    write("001_a", table("a"))
+    write("002_b", table("b"))
+    router = Router(db, tmp_path)
+    router.run("001_a")
+    router.model.create(name="001_a")
+    assert applied(engine) == ["001_a"]
+    engine.up()
+    assert applied(engine) == ["001_a", "002_b"]
+    rows = db.execute_sql("SELECT count(*) FROM migratehistory WHERE name = '001_a'").fetchone()
+    assert rows == (1,)
