@@ -51,6 +51,7 @@ BORDERS = {
     "toolkit/operations.py": {"peewee", "peewee_migrate", "playhouse"},
     "toolkit/runner.py": {
         "peewee",
+        "psycopg2",
         "toolkit.blockers",
         "toolkit.errors",
         "toolkit.files",

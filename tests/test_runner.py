@@ -9,6 +9,7 @@ from tests.conftest import execute
 from toolkit.database import dedicated
 from toolkit.engine import Engine
 from toolkit.errors import LockError, LockTimeoutError, MigrationFailedError
+from toolkit.lock import MigrationLock
 
 FILE = """{head}
 def migrate(migrator, database, *, fake=False):
@@ -212,12 +213,18 @@ def test_a_file_may_set_its_own_lock_timeout_and_it_stays_inside(engine, db, wri
     assert db.execute_sql("SHOW lock_timeout").fetchone() == ("0",)
 
 
-def test_a_lock_that_is_lost_stops_the_work(engine, write):
+def test_a_lock_that_another_session_has_stops_the_work(engine, write, settings):
+    """As behind a pooler in transaction mode, where a session's lock is another session's."""
     write("001_a", text("migrator.sql('SELECT pg_advisory_unlock_all()')"))
-    with pytest.raises(MigrationFailedError, match="MIGRATION_DATABASE_URL") as caught:
-        engine.up()
+    write("002_b", table("b"))
+    other = dedicated(settings, "other")
+    with other.connection_context():
+        lock = MigrationLock(other, "migratehistory")
+        take = "SELECT pg_advisory_lock(%s)"
+        with pytest.raises(MigrationFailedError, match="MIGRATION_DATABASE_URL") as caught:
+            engine.up(on_step=lambda _: other.execute_sql(take, (lock.key,)))
     assert isinstance(caught.value.__cause__, LockError)
-    assert applied(engine) == []
+    assert applied(engine) == ["001_a"]
 
 
 def test_a_dry_run_shows_sql_that_psql_takes_and_changes_nothing(app, settings):

@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import MigrationError
@@ -114,12 +114,12 @@ class MigrationFile:
     def load(self) -> Callable[[str], Callable[..., None]]:
         """Run the file; returns what gives its functions by name."""
         scope: dict[str, Any] = {"__name__": self.name, "__file__": str(self.path)}
-        exec(compile(self.source, self.path, "exec", dont_inherit=True), scope)  # noqa: S102
+        exec(compile(self._tree, self.path, "exec", dont_inherit=True), scope)  # noqa: S102
         return scope.__getitem__
 
-    @cached_property
+    @property
     def _tree(self) -> ast.Module:
-        return ast.parse(self.source, self.path)
+        return _parsed(self.source, str(self.path))
 
     def _fault_of(self, function: str) -> str | None:
         """That the file has no such function, or one without effect."""
@@ -140,6 +140,12 @@ class MigrationFile:
                     if target == name:
                         return value
         return default
+
+
+@cache
+def _parsed(source: bytes, path: str) -> ast.Module:
+    """Each file is planned twice, before the lock and behind it, and then run."""
+    return ast.parse(source, path)
 
 
 def _is_idle(statement: ast.stmt) -> bool:

@@ -3,8 +3,8 @@
 Polled, since a session that waits inside pg_advisory_lock() counts as one that CREATE INDEX
 CONCURRENTLY has to wait for, and the two deadlock. It is taken on the session that migrates, so
 that it lives as long as that session's work; the server looks every two seconds whether the runner
-is still there. A pooler in transaction mode hands a session's statements to many: `held()` asks
-inside the step's own transaction whether the lock is this one's.
+is still there. A pooler in transaction mode hands a session's statements to many, and the lock
+stays with one of them: `is_ours()` asks again inside a step's own transaction.
 """
 
 from __future__ import annotations
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 ORPHAN_CHECK = "2s"
-HELD_HERE = """
-SELECT EXISTS (
-    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (classid::bigint << 32 | objid::bigint) = %s AND objsubid = 1
-)
-"""
 HOLDER = """
 SELECT pid, application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
 FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -60,14 +53,14 @@ class MigrationLock:
             with suppress(DatabaseError, InterfaceError):
                 self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
 
-    def held(self) -> bool:
-        """Whether the backend that runs this statement has the lock."""
-        return bool(self.database.execute_sql(HELD_HERE, (self.key,)).fetchone()[0])
+    def is_ours(self) -> bool:
+        """Whether no other session has the lock; it cannot be taken until the transaction ends."""
+        return bool(self._value("SELECT pg_try_advisory_xact_lock(%s)"))
 
     def _acquire(self, wait_seconds: float, report: Callable[[str], None]) -> None:
         started = monotonic()
         told = False
-        while not self._try():
+        while not self._value("SELECT pg_try_advisory_lock(%s)"):
             if monotonic() - started > wait_seconds:
                 raise LockError(
                     f"waited {wait_seconds:g} s for the migrations' lock, which {self._holder()} "
@@ -82,14 +75,12 @@ class MigrationLock:
                 "SELECT set_config('client_connection_check_interval', %s, false)", (ORPHAN_CHECK,)
             )
 
-    def _try(self) -> bool:
-        return bool(
-            self.database.execute_sql("SELECT pg_try_advisory_lock(%s)", (self.key,)).fetchone()[0]
-        )
-
     def _holder(self) -> str:
         row = self.database.execute_sql(HOLDER, (self.key,)).fetchone()
         if row is None:
             return "another session"
         pid, application, since = row
         return f"{application or 'a session'} (pid {pid}, connected since {since} UTC)"
+
+    def _value(self, query: str) -> object:
+        return self.database.execute_sql(query, (self.key,)).fetchone()[0]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import sleep
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from peewee import PeeweeException
+from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
 from toolkit.blockers import watched
 from toolkit.errors import (
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
     from peewee import PostgresqlDatabase
 
+    from toolkit.blockers import Watch
     from toolkit.files import MigrationFile
     from toolkit.lock import MigrationLock
     from toolkit.plan import Step
 
 RETRY_PAUSES = (0.5, 1.0, 2.0)
 LOCK_NOT_AVAILABLE = "55P03"
-TRANSACTION = "SELECT pg_current_xact_id()::text"
 INVALID_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
 SHOWN_CHARACTERS = 300
 
@@ -74,29 +75,31 @@ class Runner:
         return sent
 
     def _run(self, file: MigrationFile, function: str, record: Callable[[], None]) -> list[str]:
-        """Run one function; one that waits for a lock in vain is tried again, after a pause."""
+        """Run one function; one that waits for a lock in vain is tried again, after a pause.
+
+        The last try is watched, to name who stands in its way.
+        """
         for pause in RETRY_PAUSES if file.atomic else ():
             try:
                 return self._try(Attempt(file, function, record))
             except LockTimeoutError:
                 sleep(pause)
-        return self._try(Attempt(file, function, record))
+        with watched(self.database, file.lock_timeout(self.lock_timeout)) as watch:
+            return self._try(Attempt(file, function, record, watch))
 
     def _try(self, attempt: Attempt) -> list[str]:
-        file = attempt.file
-        with watched(self.database, file.lock_timeout(self.lock_timeout)) as watch:
-            try:
-                if file.atomic:
-                    self._inside(attempt)
-                else:
-                    self._outside(attempt)
-            except (Exception, KeyboardInterrupt) as error:
-                failure = self._failure(attempt, error, watch.blocker)
-                # Nothing that was queued or remembered by what failed reaches a later step.
-                self.operations = self._fresh_operations()
-                # The driver's own error quotes the statement with its parameters.
-                raise failure from (None if isinstance(error, PeeweeException) else error)
-        self.done.append(file.name)
+        try:
+            if attempt.file.atomic:
+                self._inside(attempt)
+            else:
+                self._outside(attempt)
+        except (Exception, KeyboardInterrupt) as error:
+            failure = self._failure(attempt, error)
+            # Nothing that was queued or remembered by what failed reaches a later step.
+            self.operations = self._fresh_operations()
+            # The driver's own error quotes the statement with its parameters.
+            raise failure from (None if isinstance(error, PeeweeException) else error)
+        self.done.append(attempt.file.name)
         return [statement.sent for statement in attempt.statements]
 
     def _inside(self, attempt: Attempt) -> None:
@@ -104,11 +107,9 @@ class Runner:
         with self.database.atomic():
             self._set_lock_timeout(attempt.file.lock_timeout(self.lock_timeout), local=True)
             self._check_lock()
-            transaction = self._value(TRANSACTION)
             self._call(attempt)
-            if self._value(TRANSACTION) != transaction:
+            if self.database.connection().info.transaction_status != TRANSACTION_STATUS_INTRANS:
                 raise TransactionEndedError("its SQL ended the transaction it ran in")
-            self._check_lock()
             attempt.record()
 
     def _outside(self, attempt: Attempt) -> None:
@@ -132,7 +133,7 @@ class Runner:
             self.operations()
 
     def _check_lock(self) -> None:
-        if not self.lock.held():
+        if not self.lock.is_ours():
             raise LockError(
                 "the migrations' lock is not this session's any more: a pooler in transaction mode "
                 "stands between, or the lock was given up. Set MIGRATION_DATABASE_URL to a direct "
@@ -153,15 +154,10 @@ class Runner:
         strangers = {name for name in before if name.rpartition(".")[2].strip('"') not in source}
         return sorted(self._invalid_indexes() - strangers)
 
-    def _value(self, query: str) -> Any:  # noqa: ANN401 # whatever is asked for
-        return self.database.execute_sql(query).fetchone()[0]
-
     def _fresh_operations(self) -> Operations:
         return Operations(self.database, partial(_replay, tuple(self.applied)))
 
-    def _failure(
-        self, attempt: Attempt, error: BaseException, blocker: str | None
-    ) -> MigrationFailedError:
+    def _failure(self, attempt: Attempt, error: BaseException) -> MigrationFailedError:
         """The error in words: where, what, the way out, and what is left."""
         file = attempt.file
         line = _line(file, error) or self.operations.line
@@ -170,8 +166,8 @@ class Runner:
         lines = [f"{place}: {work} failed: {_told(error, attempt.statements)}"]
         if isinstance(error, PeeweeException) and attempt.statements:
             lines.append(f"statement: {_shortened(attempt.statements[-1].text)}")
-        if blocker:
-            lines.append(f"it waited for {_shortened(blocker)}")
+        if attempt.watch and attempt.watch.blocker:
+            lines.append(f"it waited for {_shortened(attempt.watch.blocker)}")
         if not file.atomic:
             lines += [
                 f"an index is INVALID: `DROP INDEX CONCURRENTLY {name}` before the next try"
@@ -192,6 +188,7 @@ class Attempt:
     file: MigrationFile
     function: str
     record: Callable[[], None]
+    watch: Watch | None = None
     statements: list[Statement] = field(default_factory=list)
     invalid_before: set[str] = field(default_factory=set)
 
