@@ -155,6 +155,26 @@ def test_without_a_file_what_is_missing_is_named(load):
     assert all(name in str(caught.value) for name in ("DB_HOST", "DB_NAME", "DB_USER"))
 
 
+def test_migrations_may_have_an_address_of_their_own(load):
+    direct = "postgresql://owner:pw@127.0.0.1:6000/app"
+    settings = load(MIGRATION_DATABASE_URL=direct)
+    assert settings.url.port == 5432
+    assert url_of(settings.for_migrations()) == direct
+    assert load(MIGRATION_DATABASE_URL="").for_migrations().url.port == 5432
+
+
+def test_the_files_address_for_migrations_does_not_go_with_an_exported_database(load):
+    file = f"{DEFAULTS}MIGRATION_DATABASE_URL=postgresql://owner:pw@127.0.0.1:6000/app"
+    assert load(file).for_migrations().url.port == 6000
+    assert load(file, DB_NAME="other").for_migrations().url.port == 5432
+
+
+def test_a_wrong_address_for_migrations_is_named(load):
+    with pytest.raises(SettingsError, match="MIGRATION_DATABASE_URL is no whole address") as caught:
+        load(MIGRATION_DATABASE_URL="postgresql://:hidden@127.0.0.1:6000/app")
+    assert "hidden" not in str(caught.value)
+
+
 def test_nothing_printable_shows_the_password(load):
     settings = load(DB_PASSWORD="hidden")
     assert "hidden" not in f"{settings} {settings!r} {settings.url} {settings.url!r}"

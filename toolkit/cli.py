@@ -1,7 +1,8 @@
 """What the tasks call: composes the toolkit, prints, and chooses exit codes. Nothing else does.
 
-0: done. 1: something is pending. 2: an error, told on stderr in a short paragraph; `invoke --debug`
-adds the traceback. Imports stand where they are used, so that `invoke --list` needs none of them.
+Exit code 0 says done; 1, something is pending; 2, an error, which stands on stderr in a short
+paragraph (`invoke --debug` adds the traceback), or a problem that migrate-status lists. Imports
+stand where they are used, so that `invoke --list` needs none of them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,99 @@
+"""Migrations behind PgBouncer in transaction mode: noticed, and led around it."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+from tests.conftest import execute, free_port
+from toolkit.database import dedicated
+from toolkit.engine import Engine
+from toolkit.errors import MigrationFailedError
+from toolkit.server import listens
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
+
+CONFIGURATION = """
+[databases]
+* = host={url.host} port={url.port} user={url.user} password='{password}'
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+ignore_startup_parameters = options, extra_float_digits
+default_pool_size = 5
+logfile = {folder}/log
+"""
+
+
+@pytest.fixture
+def pooler(server):
+    """The port of a PgBouncer in front of the tests' server."""
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="foundation-pooler-"))
+    file = folder / "pgbouncer.ini"
+    password = server.url.password.replace("'", "''")
+    file.write_text(
+        CONFIGURATION.format(url=server.url, password=password, port=port, folder=folder)
+    )
+    account = {}
+    if not os.geteuid():
+        nobody = pwd.getpwnam("nobody")
+        account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        for path in (folder, file):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    process = subprocess.Popen(
+        [PGBOUNCER, "-q", str(file)], cwd="/", stderr=subprocess.DEVNULL, **account
+    )
+    deadline = monotonic() + 10
+    while not listens("127.0.0.1", port):
+        assert process.poll() is None, (folder / "log").read_text()
+        assert monotonic() < deadline
+        sleep(0.05)
+    yield port
+    process.terminate()
+    process.wait()
+    shutil.rmtree(folder)
+
+
+STEP = """
+def migrate(migrator, database, *, fake=False):
+    migrator.sql("CREATE TABLE {name} (id INTEGER)")
+
+def rollback(migrator, database, *, fake=False):
+    migrator.sql("DROP TABLE {name}")
+"""
+
+
+def test_a_lock_that_stays_with_another_backend_is_noticed(settings, pooler, tmp_path):
+    for number, name in enumerate("ab", start=1):
+        (tmp_path / f"00{number}_{name}.py").write_text(STEP.format(name=name))
+    pooled = replace(settings, url=replace(settings.url, port=pooler))
+    runner, stranger = dedicated(pooled, "runner"), dedicated(pooled, "stranger")
+    # A stranger's transaction takes the backend that has the lock; the next step gets another.
+    with runner.connection_context(), stranger.connection_context():
+        with pytest.raises(MigrationFailedError, match="Set MIGRATION_DATABASE_URL") as caught:
+            Engine(runner, tmp_path).up(on_step=lambda _: stranger.begin())
+        stranger.rollback()
+    assert "002_b" in str(caught.value)
+    assert execute(settings, "SELECT name FROM migratehistory") == [("001_a",)]
+    assert execute(settings, "SELECT to_regclass('b')") == [(None,)]
+
+
+def test_migrations_take_the_direct_connection(app, settings, pooler):
+    direct = app.environment["DATABASE_URL"]
+    pooled = direct.replace(f":{settings.url.port}/", f":{pooler}/")
+    done = app.invoke("migrate-up", "seed", DATABASE_URL=pooled, MIGRATION_DATABASE_URL=direct)
+    assert done.returncode == 0, done
+    assert "2 applied in" in done.stdout
+    assert f"on 127.0.0.1:{settings.url.port}\n" in done.stdout
+    assert f"seeded {settings.url.name} on 127.0.0.1:{pooler}" in done.stdout
