@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psycopg2.extensions import cursor
@@ -59,38 +60,49 @@ def ends_transaction(text: str) -> bool:
     return any(ENDS_TRANSACTION.match(statement) for statement in plain.split(";"))
 
 
-@contextmanager
-def noted(
-    database: PostgresqlDatabase, statements: list[Statement], *, transaction: bool
-) -> Iterator[None]:
-    """Add each statement of the database's connection to the list.
+class NotingCursor(cursor):
+    """A cursor that adds each statement to a list before it is sent.
 
     With `transaction`, one that would begin or end a transaction is not sent: MigrationError.
     """
 
-    class NotingCursor(cursor):
-        def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 # psycopg2's
-            text = query.as_string(self) if isinstance(query, Composable) else query
-            text = text.decode() if isinstance(text, bytes) else text
-            if transaction and ends_transaction(text):
-                raise MigrationError(
-                    "it begins or ends a transaction itself: leave that to the engine, or say "
-                    "`atomic = False` to run the file outside of one"
-                )
-            statement = Statement(text, vars)
-            statements.append(statement)
-            try:
-                super().execute(query, vars)
-            finally:
-                statement.sent = (self.query or b"").decode()
+    def __init__(
+        self, *args: Any, statements: list[Statement], transaction: bool, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.statements = statements
+        self.transaction = transaction
 
-        def executemany(self, query: Any, vars_list: Any) -> None:  # noqa: ANN401 # psycopg2's
-            for values in vars_list:
-                self.execute(query, values)
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 # psycopg2's name
+        text = query.as_string(self) if isinstance(query, Composable) else query
+        text = text.decode() if isinstance(text, bytes) else text
+        if self.transaction and ends_transaction(text):
+            raise MigrationError(
+                "it begins or ends a transaction itself: leave that to the engine, or say "
+                "`atomic = False` to run the file outside of one"
+            )
+        statement = Statement(text, vars)
+        self.statements.append(statement)
+        try:
+            super().execute(query, vars)
+        finally:
+            statement.sent = (self.query or b"").decode()
 
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        for values in vars_list:
+            self.execute(query, values)
+
+
+@contextmanager
+def noted(
+    database: PostgresqlDatabase, statements: list[Statement], *, transaction: bool
+) -> Iterator[None]:
+    """Note in the list what the database's connection is told during the block."""
     connection = database.connection()
     before = connection.cursor_factory
-    connection.cursor_factory = NotingCursor
+    connection.cursor_factory = partial(
+        NotingCursor, statements=statements, transaction=transaction
+    )
     try:
         yield
     finally:
