@@ -11,6 +11,7 @@ import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -68,7 +69,7 @@ def local_server():
 
 
 def discard(server: LocalServer) -> None:
-    if server.running():
+    if server.port():
         server.stop(print)
     shutil.rmtree(server.home, ignore_errors=True)
 
@@ -95,8 +96,16 @@ def given_server(url: str) -> Settings:
     return replace(make_settings(), url=DatabaseURL(port=port, parameters=parameters, **stated))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_memory(tmp_path_factory):
+    """What db-up remembers of the developer's own server is none of the tests' business."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toolkit.server.LAST_WAY", tmp_path_factory.mktemp("memory") / "last-way")
+        yield
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server(tmp_path_factory, own_memory):  # noqa: ARG001 # it may be started by db-up's own way
     """Settings of a running server, on which tests create databases of their own."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield given_server(url)
@@ -143,6 +152,14 @@ def pool(migrated, settings):  # noqa: ARG001 # the tables have to be there
     configure(settings)
     yield database
     database.close_all()
+
+
+def until(condition, seconds=30):
+    """Wait for a condition; fails when it does not come true."""
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, "waited in vain"
+        sleep(0.02)
 
 
 def at_database(settings: Settings, name: str) -> Settings:

@@ -1,10 +1,19 @@
 """The tasks as a user runs them: what they say, their exit codes, and bad input."""
 
+import os
+import pty
 import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import PASSWORD, at_database, execute, free_port
+from toolkit.database import dedicated
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 
@@ -14,7 +23,7 @@ def tables(settings):
 
 
 def place(settings):
-    return f"{settings.url.name} on 127.0.0.1:{settings.url.port}"
+    return f"{settings.url}"
 
 
 def assert_error(done, *words):
@@ -133,11 +142,11 @@ def test_no_database(app, task):
 @pytest.mark.parametrize(
     ("words", "exported", "told"),
     [
-        (["migrate-up"], {"DB_PASSWORD": "hidden"}, ["DATABASE_URL contradicts DB_PASSWORD"]),
+        (["migrate-up"], {"DB_PASSWORD": "hidden"}, ["DATABASE_URL: contradicts DB_PASSWORD"]),
         (["migrate-up"], {"DATABASE_URL": "postgresql://app:hidden@/"}, ["DB_HOST", "DB_NAME"]),
-        (["migrate-up"], {"DATABASE_URL": "nonsense"}, ["DATABASE_URL is not of the form"]),
-        (["seed"], {"DATABASE_URL": "", "DB_PORT": "x"}, ["DB_PORT is not a port number"]),
-        (["seed"], {"DB_POOL_MAX_CONNECTIONS": "0"}, ["DB_POOL_MAX_CONNECTIONS must be 1"]),
+        (["migrate-up"], {"DATABASE_URL": "nonsense"}, ["DATABASE_URL: not of the form"]),
+        (["seed"], {"DATABASE_URL": "", "DB_PORT": "x"}, ["DB_PORT: not a port number"]),
+        (["seed"], {"DB_POOL_MAX_CONNECTIONS": "0"}, ["DB_POOL_MAX_CONNECTIONS: must be 1"]),
         (["seed"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
         (["seed"], {}, ["invoke migrate-up", "does not exist"]),
         (["db-reset"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
@@ -168,8 +177,14 @@ def test_special_characters_in_user_password_and_database(app, settings):
     execute(settings, f"""CREATE ROLE "{odd}" LOGIN SUPERUSER PASSWORD '{odd}'""")
     execute(settings, f'CREATE DATABASE "{odd}"')
     coded = "u%40%3A%2F%23%25%24%20ser"
-    url = f"postgresql://{coded}:{coded}@127.0.0.1:{port}/{coded}"
-    parts = {"DB_USER": odd, "DB_PASSWORD": odd, "DB_NAME": odd, "DB_PORT": port}
+    url = f"postgresql://{coded}:{coded}@{settings.url.host}:{port}/{coded}"
+    parts = {
+        "DB_HOST": settings.url.host,
+        "DB_USER": odd,
+        "DB_PASSWORD": odd,
+        "DB_NAME": odd,
+        "DB_PORT": port,
+    }
     try:
         for exported in ({"DATABASE_URL": url}, {"DATABASE_URL": "", **parts}):
             done = app.invoke("db-up", "db-reset", **exported)
@@ -179,6 +194,105 @@ def test_special_characters_in_user_password_and_database(app, settings):
     finally:
         execute(settings, f'DROP DATABASE "{odd}"')
         execute(settings, f'DROP ROLE "{odd}"')
+
+
+@pytest.mark.parametrize("name", ["PGHOSTADDR", "PGSERVICE", "PGTZ", "PGOPTIONS", "PGDATABASE"])
+def test_variables_of_libpq_lead_nowhere_else(app, settings, name):
+    """192.0.2.1 is TEST-NET-1 (RFC 5737): nobody is there."""
+    value = {"PGHOSTADDR": "192.0.2.1", "PGTZ": "America/New_York", "PGOPTIONS": "-c x.y=1"}
+    done = app.invoke("db-reset", **{name: value.get(name, "elsewhere")})
+    assert done.returncode == 0, done
+    assert execute(settings, "SELECT count(*) FROM sessions WHERE expire > now()") == [(9,)]
+
+
+def test_db_reset_ends_the_sessions_that_are_in_the_way(app, settings):
+    other = dedicated(settings, "other")
+    with other.connection_context():
+        assert app.invoke("db-reset").returncode == 0
+        other._state.conn.close()
+
+
+def test_work_goes_on_when_nobody_reads_what_it_says(app, settings):
+    command = [sys.executable, "-m", "invoke", "migrate-up", "migrate-status"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=app.folder, env=app.environment, **streams) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 0, errors
+    assert b"Traceback" not in errors
+    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(2,)]
+
+
+def test_work_goes_on_when_the_disk_is_full(app, settings):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "invoke", "migrate-up"]
+        done = subprocess.run(
+            command, check=False, stdout=full, cwd=app.folder, env=app.environment
+        )
+    assert done.returncode == 0
+    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(2,)]
+
+
+def test_what_the_server_refuses_is_told_in_its_words(app, settings):
+    execute(settings, "CREATE ROLE \"lesser\" LOGIN PASSWORD 'lesser'")
+    try:
+        execute(settings, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        url = settings.url
+        name = url.name.replace(" ", "%20")
+        lesser = f"postgresql://lesser:lesser@{url.host}:{url.port}/{name}"
+        done = app.invoke("migrate-up", DATABASE_URL=lesser)
+        assert_error(done, "permission denied for schema public")
+        assert_error(app.invoke("db-reset", DATABASE_URL=lesser), "must be owner of database")
+    finally:
+        execute(settings, "DROP ROLE lesser")
+
+
+def test_a_project_that_cannot_be_written_to_is_told(app):
+    shutil.rmtree(app.folder / "migrations")
+    assert_error(app.invoke("migrate-create", "add_users"), "migrations", "cannot be read")
+    assert_error(app.invoke("migrate-up"), "migrations", "cannot be read")
+
+
+def test_sys_exit_in_a_migration_is_a_failure(app, settings):
+    app.write(
+        "migrations/003_exit.py",
+        "import sys\ndef migrate(migrator, database, *, fake=False):\n    sys.exit(0)\n"
+        "irreversible = True\n",
+    )
+    assert_error(app.invoke("migrate-up"), "migrations/003_exit.py:3", "SystemExit")
+    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(2,)]
+
+
+def test_ctrl_c_in_the_shell_cancels_the_query_and_not_the_shell(app):
+    """On a terminal of its own, as a person would: the shell answers after the Ctrl-C."""
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "invoke", "db-shell"]
+    streams = {"stdin": child, "stdout": child, "stderr": child}
+    environment = app.environment | {"PAGER": "", "TERM": "dumb"}
+    with subprocess.Popen(
+        command, cwd=app.folder, env=environment, start_new_session=True, **streams
+    ) as process:
+        os.close(child)
+        # The terminal has to be the controlling one of the shell's session for ^C to be a signal;
+        # sending it to the whole group is what the terminal would do.
+        os.write(parent, b"SELECT 'be' || 'gun'; SELECT pg_sleep(60);\n")
+        read_until(parent, b"begun")
+        os.killpg(process.pid, signal.SIGINT)
+        read_until(parent, b"canceling statement")
+        os.write(parent, b"SELECT 6 * 7000;\n")
+        read_until(parent, b"42000")
+        os.write(parent, b"\\q\n")
+        assert process.wait(30) == 0
+    os.close(parent)
+
+
+def read_until(terminal, words):
+    """Read what a terminal shows until it shows the words."""
+    seen = b""
+    while words not in seen:
+        ready, _, _ = select.select([terminal], [], [], 30)
+        assert ready, seen
+        seen += os.read(terminal, 4096)
 
 
 def test_db_reset_refuses_another_machine(app):

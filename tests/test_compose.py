@@ -3,16 +3,14 @@
 import json
 import subprocess
 from dataclasses import replace
-from time import monotonic, sleep
 from uuid import uuid4
 
 import pytest
 
-from tests.conftest import PASSWORD, free_port
+from tests.conftest import PASSWORD, free_port, until
 from toolkit.compose import Compose
 
 IMAGE = "postgres:15-alpine"
-START_SECONDS = 60
 
 
 def obstacle():
@@ -61,13 +59,6 @@ def contained(project):
     subprocess.run([*tool, "down", "--volumes"], check=True, cwd=copy.folder, env=copy.environment)
 
 
-def until(condition):
-    deadline = monotonic() + START_SECONDS
-    while not condition():
-        assert monotonic() < deadline
-        sleep(0.1)
-
-
 def compose(tool, project, *words):
     return subprocess.run(
         [*tool, *words],
@@ -89,7 +80,7 @@ def test_compose_alone_makes_the_database_that_the_url_reaches(contained, tool):
     odd = contained.folder / ".env"
     odd.write_text(odd.read_text().replace("DB_PASSWORD=app", "DB_PASSWORD='p@ss:w/o#r%d$1 x'"))
     compose(tool, contained, "up", "-d")
-    until(lambda: inspect(tool, contained)["State"]["Health"]["Status"] == "healthy")
+    until(lambda: inspect(tool, contained)["State"]["Health"]["Status"] == "healthy", 60)
     done = contained.invoke("migrate-up", "seed")
     assert done.returncode == 0, done
     ports = inspect(tool, contained)["NetworkSettings"]["Ports"]["5432/tcp"]

@@ -1,6 +1,7 @@
 """The pool: its limits, its connections' settings, and a server that restarts."""
 
-from threading import Barrier, Thread
+from dataclasses import replace
+from threading import Barrier, Event, Thread, Timer
 
 import pytest
 from playhouse.pool import MaxConnectionsExceeded
@@ -19,8 +20,6 @@ from toolkit.errors import AccessDeniedError, NoDatabaseError, UnavailableError
 @pytest.fixture
 def small_pool(server):
     """A pool of two connections that waits for one second."""
-    from dataclasses import replace
-
     configure(replace(server, pool_max_connections=2, pool_wait_seconds=1))
     yield database
     database.close_all()
@@ -32,21 +31,20 @@ def show(db, name):
 
 @pytest.fixture
 def holders(small_pool):
-    """Two threads that hold the pool's two connections, until the test ends."""
-    taken, done = Barrier(3), Barrier(3)
+    """Two threads that hold the pool's two connections, until they are told to let go."""
+    taken, let_go = Barrier(3), Event()
 
     def hold():
         with small_pool.connection_context():
             taken.wait(10)
-            done.wait(30)
+            let_go.wait(30)
 
     threads = [Thread(target=hold) for _ in range(2)]
     for thread in threads:
         thread.start()
     taken.wait(10)
-    yield done
-    if not done.broken and any(thread.is_alive() for thread in threads):
-        done.wait(10)
+    yield let_go
+    let_go.set()
     for thread in threads:
         thread.join()
 
@@ -65,6 +63,32 @@ def test_a_dedicated_connection_names_its_purpose(server):
     assert db.is_closed()
 
 
+def test_the_settings_reach_the_pool_and_its_connections(server):
+    configure(
+        replace(
+            server,
+            connect_timeout_seconds=7,
+            pool_max_connections=3,
+            pool_stale_seconds=11,
+            pool_wait_seconds=2,
+        )
+    )
+    try:
+        limits = (database._max_connections, database._stale_timeout, database._wait_timeout)
+        assert limits == (3, 11, 2)
+        assert database.connect_params["connect_timeout"] == "7"
+    finally:
+        database.close_all()
+
+
+def test_configuring_again_leaves_nothing_of_before(server):
+    url = replace(server.url, parameters={"sslmode": "require"})
+    configure(replace(server, url=url))
+    configure(server)
+    assert "sslmode" not in database.connect_params
+    database.close_all()
+
+
 def test_the_pool_keeps_a_connection_for_the_next_use(small_pool):
     def backend():
         with small_pool.connection_context():
@@ -80,11 +104,10 @@ def test_a_full_pool_waits_and_then_says_so(small_pool):
 
 
 def test_a_full_pool_hands_on_what_comes_back(small_pool, holders):
-    waiter = Thread(target=holders.wait, args=(10,))
-    waiter.start()
+    """The pool looks again at least every second, so that this waits for no longer."""
+    Timer(0.2, holders.set).start()
     with small_pool.connection_context():
         assert small_pool.execute_sql("SELECT 1").fetchone() == (1,)
-    waiter.join()
 
 
 def test_a_server_restart_between_two_uses_is_not_noticed():
@@ -112,8 +135,6 @@ def test_a_server_restart_between_two_uses_is_not_noticed():
     ],
 )
 def test_a_failed_connection_says_why_and_what_to_do(server, changes, error, advice):
-    from dataclasses import replace
-
     settings = replace(server, url=replace(server.url, **changes))
     with (
         pytest.raises(error, match=advice) as caught,

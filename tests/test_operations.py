@@ -47,7 +47,9 @@ def migrate(migrator, database, *, fake=False):
     migrator.sql("CREATE TABLE {0} (id INTEGER)")
     @migrator.create_model
     class {0}_too(pw.Model):
-        id = pw.AutoField()
+        name = pw.CharField()
+    migrator.add_index("{0}_too", "name")
+    migrator.orm["{0}_too"], migrator.orm.{0}_too
 
 def rollback(migrator, database, *, fake=False):
     migrator.sql("DROP TABLE {0}")
@@ -65,6 +67,7 @@ def rollback(migrator, database, *, fake=False):
 """
 FILL = """
 def migrate(migrator, database, *, fake=False):
+    [*migrator.orm], [*migrator]
     User = migrator.orm["users"]
     migrator.run(lambda: User.create(name="first"))
 

@@ -7,11 +7,10 @@ import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 
-from tests.conftest import execute, free_port
+from tests.conftest import execute, free_port, until
 from toolkit.database import dedicated
 from toolkit.engine import Engine
 from toolkit.errors import MigrationFailedError
@@ -54,11 +53,7 @@ def pooler(server):
     process = subprocess.Popen(
         [PGBOUNCER, "-q", str(file)], cwd="/", stderr=subprocess.DEVNULL, **account
     )
-    deadline = monotonic() + 10
-    while not listens("127.0.0.1", port):
-        assert process.poll() is None, (folder / "log").read_text()
-        assert monotonic() < deadline
-        sleep(0.05)
+    until(lambda: listens("127.0.0.1", port))
     yield port
     process.terminate()
     process.wait()

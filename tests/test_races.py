@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 from threading import Event, Thread
-from time import monotonic, sleep
+from time import monotonic
 
 import pytest
 
-from tests.conftest import at_database, execute
+from tests.conftest import at_database, execute, until
 from toolkit import maintenance
 from toolkit.database import dedicated
 from toolkit.engine import Engine
@@ -72,13 +72,6 @@ def runner(settings, folder, script=RUNNER):
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def until(condition, seconds=WAIT_SECONDS):
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "waited in vain"
-        sleep(0.02)
 
 
 def history(settings):

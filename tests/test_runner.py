@@ -201,11 +201,25 @@ def test_a_lock_that_is_given_up_in_time_is_taken_at_a_later_try(
     assert applied(engine) == ["001_t", "002_c"]
 
 
+def test_a_later_try_begins_afresh(engine, db, write, holder, monkeypatch):
+    """What the first try had queued when it failed is not run by the second."""
+    write("001_t", table("t"))
+    engine.up()
+    let_go = holder()
+    monkeypatch.setattr("toolkit.runner.sleep", lambda _: let_go.set())
+    queued = "migrator.sql('CREATE TABLE once (id INTEGER)')"
+    write("002_c", text(f"{queued}\n    database.execute_sql('ALTER TABLE t ADD c INTEGER')"))
+    engine.up()
+    assert names(db) == ["once", "t"]
+
+
 def test_a_file_may_set_its_own_lock_timeout_and_it_stays_inside(engine, db, write):
     seen = "database.execute_sql(\"INSERT INTO seen SELECT current_setting('lock_timeout')\")"
     write("001_s", text("migrator.sql('CREATE TABLE seen (value TEXT)')"))
     write("002_default", text(seen))
     write("003_own", text(seen, head="lock_timeout = 1.5"))
+    engine.up()
+    assert db.execute_sql("SHOW lock_timeout").fetchone() == ("0",)
     write("004_outside", text(seen, head="lock_timeout = 2\natomic = False"))
     engine.up()
     values = [value for (value,) in db.execute_sql("SELECT value FROM seen").fetchall()]

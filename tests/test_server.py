@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import socket
 import subprocess
 import sys
@@ -23,9 +24,13 @@ from tests.conftest import (
     free_port,
     local_server,
     make_settings,
+    until,
 )
 from toolkit import binaries, local, maintenance, server
+from toolkit.compose import Compose
 from toolkit.errors import AccessDeniedError, ServerError
+from toolkit.local import LocalServer
+from toolkit.process import run
 from toolkit.settings import ROOT
 
 needs_programs = pytest.mark.skipif(
@@ -78,10 +83,11 @@ def test_another_port_moves_the_server_and_the_connection(here):
 
 @needs_programs
 def test_an_exported_url_moves_it_too(project):
-    url = f"postgresql://me:secret@localhost:{free_port()}/shop"
+    port = free_port()
+    url = f"postgresql://me:secret@localhost:{port}/shop"
     done = project.invoke("db-up", "--via=local", "migrate-up", DATABASE_URL=url)
     assert done.returncode == 0, done
-    assert "2 applied to shop on localhost" in done.stdout
+    assert f": shop on localhost:{port}\n" in done.stdout
 
 
 @needs_programs
@@ -107,11 +113,126 @@ def test_it_listens_on_the_loopback_address_alone_and_asks_for_a_password():
 
 
 @needs_programs
-def test_no_password_stands_in_the_process_list(here):
-    here.invoke("db-up", "--via=local")
-    processes = subprocess.run(["ps", "axww"], check=True, capture_output=True, text=True).stdout
-    assert "postgres" in processes
-    assert PASSWORD not in processes
+def test_no_password_is_an_argument_of_a_program(monkeypatch):
+    """Every program that is started on the way, and psql."""
+    seen = []
+
+    def noting(command, **options):
+        seen.extend(str(word) for word in command)
+        return run(command, **options)
+
+    monkeypatch.setattr(local, "run", noting)
+    with local_server() as running:
+        command, environment = server.psql(running.settings)
+        assert (running.home.stat().st_mode & 0o777, (running.home / "password").exists()) == (
+            0o700,
+            False,
+        )
+    assert any("initdb" in word for word in seen)
+    assert not any(PASSWORD in word for word in [*seen, *command])
+    assert environment["PGPASSWORD"] == PASSWORD
+
+
+@needs_programs
+def test_the_password_file_is_for_the_server_alone(monkeypatch):
+    modes = []
+
+    def noting(command, **options):
+        files = [Path(str(word)[9:]) for word in command if str(word).startswith("--pwfile=")]
+        modes.extend(file.stat().st_mode & 0o777 for file in files)
+        return run(command, **options)
+
+    monkeypatch.setattr(local, "run", noting)
+    with local_server():
+        assert modes == [0o600]
+
+
+@needs_programs
+def test_without_a_password_nothing_is_started(project):
+    done = project.invoke("db-up", DATABASE_URL=f"postgresql://app@127.0.0.1:{free_port()}/app")
+    assert done.returncode == 2
+    assert "set DB_PASSWORD" in done.stderr
+
+
+@needs_programs
+def test_after_a_crash_it_starts_again():
+    with local_server() as running:
+        maintenance.create_database(running.settings)
+        pid = int((running.data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: running.port() is None)
+        until(lambda: not server.listens("127.0.0.1", running.settings.url.port))
+        assert server.down({"local": running}, print) == []
+        assert server.up(running.settings, {"local": running}, print) == "a private server"
+
+
+@needs_programs
+def test_a_process_that_only_has_the_number_of_a_dead_server_is_left_alone():
+    with local_server() as running:
+        pid_file = running.data / "postmaster.pid"
+        lines = pid_file.read_text().splitlines()
+        running.stop(print)
+        account = binaries.account()
+        with subprocess.Popen(["sleep", "60"], **account) as stranger:
+            pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]))
+            assert running.port() is None
+            assert server.down({"local": running}, print) == []
+            with pytest.raises(ServerError, match="lock file"):
+                server.up(running.settings, {"local": running}, print)
+            assert stranger.poll() is None
+            stranger.kill()
+        pid_file.unlink()
+
+
+@needs_programs
+def test_the_way_that_worked_last_comes_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(server, "LAST_WAY", tmp_path / "memory" / "last-way")
+    with local_server() as running:
+        told, report = reports()
+        ways = {"docker": Broken(), "local": running}
+        running.stop(print)
+        server.up(running.settings, ways, report)
+        assert "starting PostgreSQL: Broken" in told
+        running.stop(print)
+        told.clear()
+        server.up(running.settings, ways, report)
+        assert "starting PostgreSQL: Broken" not in told
+
+
+@needs_programs
+def test_a_server_that_refuses_us_is_not_left_running():
+    with local_server() as running:
+        running.stop(print)
+        other = replace(running.settings, url=replace(running.settings.url, password="other"))
+        with pytest.raises(AccessDeniedError, match="remove the folder"):
+            server.up(other, {"local": LocalServer(running.home, other)}, print)
+        assert running.port() is None
+
+
+def test_a_host_that_the_container_is_not_published_on_is_said():
+    settings = make_settings(host="::1", port=free_port())
+    assert "published on 127.0.0.1" in Compose(ROOT, settings).obstacle()
+
+
+def test_waiting_is_shown_while_a_server_does_not_answer(monkeypatch):
+    """A listener that says nothing, where only time passes: the clock is moved on by each look."""
+    monkeypatch.setattr(server, "STRANGER_SECONDS", 2.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = make_settings(port=listener.getsockname()[1], connect_timeout_seconds=2)
+        told, report = reports()
+        with pytest.raises(ServerError, match="set DB_PORT"):
+            server.up(settings, {}, report)
+    assert any("waiting for app on 127.0.0.1" in line for line in told)
+
+
+@needs_programs
+def test_a_server_on_another_port_does_not_make_a_stranger_ours(monkeypatch):
+    monkeypatch.setattr(server, "STRANGER_SECONDS", 0.1)
+    monkeypatch.setattr(server, "START_SECONDS", 600)
+    with local_server() as running, socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = make_settings(port=listener.getsockname()[1], connect_timeout_seconds=2)
+        with pytest.raises(ServerError, match="set DB_PORT"):
+            server.up(settings, {"local": running}, print)
 
 
 @needs_programs
@@ -120,18 +241,30 @@ def test_data_of_another_password_are_said_to_be_so(here):
     done = here.invoke("db-up", "--via=local", DB_PASSWORD="another")
     assert done.returncode == 2
     assert "created with another user or password" in done.stderr
-    assert "another'" not in done.stderr
     assert "nothing to stop" in here.invoke("db-down").stdout
 
 
 @needs_programs
-def test_a_half_made_data_folder_is_made_again():
+def test_data_that_initdb_did_not_finish_are_never_taken_for_whole(monkeypatch):
     with local_server() as running:
         running.stop(print)
-        running.data.rename(running.home / "data.new")
+        running.data.rename(running.home / "elsewhere")
+
+        def failing(command, **options):
+            done = run(command, **options)
+            return replace_code(done, 1) if "initdb" in str(command[0]) else done
+
+        monkeypatch.setattr(local, "run", failing)
+        with pytest.raises(ServerError, match="initdb failed"):
+            running.start(print)
+        assert not running.data.exists()
+        monkeypatch.undo()
         running.start(print)
-        maintenance.create_database(running.settings)
-        maintenance.check(running.settings)
+        assert running.port()
+
+
+def replace_code(done, code):
+    return subprocess.CompletedProcess(done.args, code, done.stdout)
 
 
 @needs_programs
@@ -143,16 +276,19 @@ def test_what_the_server_says_is_in_the_error():
             server.up(running.settings, {"local": running}, print)
 
 
-@needs_programs
-def test_a_slow_start_shows_that_it_is_waiting(tmp_path):
-    slow = tmp_path / "slow"
-    slow.write_text("#!/bin/sh\nsleep 2.5\n")
-    slow.chmod(0o755)
-    from toolkit.process import run
+def test_a_program_that_takes_its_time_shows_that_it_is_waited_for(tmp_path):
+    """It ends when it has been told of twice."""
+    ended = tmp_path / "ended"
+    told = []
 
-    told, report = reports()
-    run([str(slow)], report=report, what="waiting for slow")
-    assert told == ["waiting for slow: 1 s", "waiting for slow: 2 s"]
+    def report(line):
+        told.append(line)
+        if len(told) == 2:
+            ended.touch()
+
+    done = run(["sh", "-c", f"until [ -e {ended} ]; do sleep 0.05; done"], report=report, what="x")
+    assert done.returncode == 0
+    assert all(line.startswith("x: ") for line in told)
 
 
 @pytest.fixture
@@ -213,8 +349,8 @@ class Broken:
         report("pulling its image")
         raise ServerError("its image cannot be pulled")
 
-    def running(self):
-        return False
+    def port(self):
+        return None
 
     def log(self):
         return ""

@@ -118,6 +118,9 @@ def test_only_this_machine_is_local(load, host, local):
         ({"DATABASE_URL": "postgresql://127.0.0.1/app"}, ["DB_USER"]),
         ({"DATABASE_URL": "postgresql://app:hidden@/app"}, ["DB_HOST"]),
         ({"DATABASE_URL": "postgresql://app:hidden@h/app?host=other"}, ["DATABASE_URL"]),
+        ({"DATABASE_URL": "postgresql://app:hidden@h/app?service=other"}, ["DATABASE_URL"]),
+        ({"DATABASE_URL": "postgresql://app:hidden@h/app?sslpassword=other"}, ["DATABASE_URL"]),
+        ({"DATABASE_URL": "postgresql://app:hidden@h:0/app"}, ["DATABASE_URL"]),
         (
             {"DATABASE_URL": "postgresql://app:hidden@127.0.0.1/app", "DB_PASSWORD": "other"},
             ["DATABASE_URL", "DB_PASSWORD"],
@@ -145,7 +148,7 @@ def test_wrong_settings_are_named_all_at_once_without_their_values(load, told, n
 
 def test_a_file_that_contradicts_itself_is_refused(load):
     file = DEFAULTS.replace("${DB_HOST}", "db.example.com")
-    with pytest.raises(SettingsError, match="DATABASE_URL contradicts DB_HOST"):
+    with pytest.raises(SettingsError, match="DATABASE_URL: contradicts DB_HOST"):
         load(file)
 
 
@@ -170,9 +173,32 @@ def test_the_files_address_for_migrations_does_not_go_with_an_exported_database(
 
 
 def test_a_wrong_address_for_migrations_is_named(load):
-    with pytest.raises(SettingsError, match="MIGRATION_DATABASE_URL is no whole address") as caught:
+    with pytest.raises(SettingsError, match="MIGRATION_DATABASE_URL: no whole address") as caught:
         load(MIGRATION_DATABASE_URL="postgresql://:hidden@127.0.0.1:6000/app")
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"DB_HOST=caf\xe9\n", b"DB_HOST=x\nno assignment here\n"])
+def test_a_garbled_file_is_an_error(tmp_path, content):
+    (tmp_path / ".env").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"\.env(, line 2| cannot be read)"):
+        Settings.load(tmp_path / ".env")
+
+
+def test_a_folder_in_the_files_place_is_an_error(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        Settings.load(tmp_path)
+
+
+def test_a_parameter_that_libpq_does_not_know_is_refused(load):
+    with pytest.raises(SettingsError, match=r'DATABASE_URL: .*"schema"'):
+        load(DATABASE_URL="postgresql://app:app@127.0.0.1/app?schema=public")
+
+
+def test_every_fault_is_told_though_the_url_is_one_of_them(load):
+    with pytest.raises(SettingsError) as caught:
+        load(DATABASE_URL="nonsense", DB_PORT="x", DB_HOST="a b")
+    assert all(name in str(caught.value) for name in ("DATABASE_URL", "DB_PORT", "DB_HOST"))
 
 
 def test_nothing_printable_shows_the_password(load):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -19,7 +21,7 @@ from datetime import UTC
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, TextIO
 
 from invoke.exceptions import Exit
 
@@ -39,7 +41,7 @@ MIGRATIONS = ROOT / "migrations"
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Tell a ToolkitError in words, and end with exit code 2."""
+    """Tell what goes wrong in words, and end with exit code 2; only a bug has a traceback."""
 
     @functools.wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -47,14 +49,30 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         logging.getLogger("peewee").setLevel(logging.INFO)
         try:
             function(*args, **kwargs)
-        except ToolkitError as error:
-            if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
-                traceback.print_exc()
-            raise Exit(f"error: {error}", code=2) from error
         except KeyboardInterrupt:
             raise Exit("interrupted", code=130) from None
+        except Exception as error:
+            words = _words(error)
+            if words is None:
+                raise
+            if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
+                traceback.print_exc()
+            raise Exit(f"error: {words}", code=2) from error
 
     return told
+
+
+def _words(error: Exception) -> str | None:
+    """What a person is told of an error; None when it is a bug."""
+    if isinstance(error, ToolkitError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    cause = getattr(error, "orig", error)  # Peewee's errors have the driver's
+    if type(error).__module__.partition(".")[0] in ("peewee", "psycopg2"):
+        diagnosis = getattr(cause, "diag", None)
+        return (diagnosis and diagnosis.message_primary) or " ".join(str(cause).split())
+    return None
 
 
 @command
@@ -63,7 +81,7 @@ def db_up(via: str | None) -> None:
 
     settings = _settings()
     ways = server.ways(settings)
-    if via and via not in ways:
+    if via is not None and via not in ways:
         raise ServerError(f"--via takes {' or '.join(ways)}, not {via}")
     chosen = {name: way for name, way in ways.items() if via in (None, name)}
     started = server.up(settings, chosen, _report)
@@ -242,17 +260,34 @@ def _pool(settings: Settings) -> Iterator[None]:
 
 def _run(words: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     """Run a program on our terminal; when it fails, end with its exit code."""
-    if code := subprocess.run(words, check=False, cwd=ROOT, env=env).returncode:
+    with subprocess.Popen(words, cwd=ROOT, env=env) as program:
+        # Ctrl-C reaches the program as well, and is its business: psql cancels a query with it.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            code = program.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
+    if code:
         raise Exit(code=code)
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    _print(line, sys.stdout)
 
 
 def _report(line: str) -> None:
     """Tell how far a task is; what it did goes to stdout."""
-    print(line, file=sys.stderr, flush=True)
+    _print(line, sys.stderr)
+
+
+def _print(line: str, stream: TextIO) -> None:
+    """Print a line; when nobody can read it any more, the work goes on all the same."""
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _count(text: str | None) -> int | None:

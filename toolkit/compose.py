@@ -26,12 +26,15 @@ class Compose:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
+        self.host = settings.url.host
         self.environment = settings.child_environment()
 
     def obstacle(self) -> str | None:
         """Why this way is closed on this machine; None when it is open."""
-        if not self._succeeds("docker", "info"):
-            return "no Docker engine answers"
+        if self.host not in ("127.0.0.1", "localhost"):
+            return f"the container is published on 127.0.0.1, and DB_HOST is {self.host}"
+        if fault := self._fault("docker", "info"):
+            return f"no Docker engine answers: {fault}"
         if not self._tool():
             return "a Docker engine answers, but neither `docker compose` nor `docker-compose` runs"
         return None
@@ -40,11 +43,13 @@ class Compose:
         """Create and start the container; raises ServerError in the words of compose."""
         self.run("up", "-d", report=report)
 
-    def running(self) -> bool:
-        """Whether the container runs."""
-        if self.obstacle():
-            return False
-        return SERVICE in self.run("ps", "--services", "--filter", "status=running").split()
+    def port(self) -> int | None:
+        """The port that the container is published on; None when it does not run."""
+        if self._fault("docker", "info") or not self._tool():
+            return None
+        if SERVICE not in self.run("ps", "--services", "--filter", "status=running").split():
+            return None
+        return int(self.run("port", SERVICE, "5432").strip().rpartition(":")[2])
 
     def stop(self, report: Report) -> None:
         """Remove the container; its volume, with the data, stays."""
@@ -72,13 +77,19 @@ class Compose:
 
     def _tool(self) -> tuple[str, ...]:
         generations = (("docker", "compose"), ("docker-compose",))
-        return next((tool for tool in generations if self._succeeds(*tool, "version")), ())
+        return next((tool for tool in generations if not self._fault(*tool, "version")), ())
 
-    def _succeeds(self, *command: str) -> bool:
+    def _fault(self, *command: str) -> str | None:
+        """The last line that a command wrote before it failed; None when it did not."""
         try:
             done = subprocess.run(
-                command, check=False, capture_output=True, timeout=30, env=self.environment
+                command,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                env=self.environment,
             )
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-        return done.returncode == 0
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        return process.last_lines(done.stderr or "it failed", 1) if done.returncode else None

@@ -42,6 +42,7 @@ def configure(settings: Settings) -> None:
     """Point the pool at the settings' database, leaving what it had; nothing is connected yet."""
     if not database.deferred:
         database.close_all()
+    database.connect_params.clear()  # Peewee's init() adds to what was there
     database.init(
         settings.url.name,
         max_connections=settings.pool_max_connections,
@@ -80,4 +81,6 @@ def explained(settings: Settings) -> Iterator[None]:
         if not isinstance(cause, UndefinedTable):
             raise
         reason = cause.diag.message_primary
-        raise NoTableError(f"{settings.url}: {reason}. `invoke migrate-up` creates it.") from error
+        raise NoTableError(
+            f"{settings.url}: {reason}", "`invoke migrate-up` creates it."
+        ) from error

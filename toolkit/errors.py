@@ -35,7 +35,11 @@ class RefusedError(ToolkitError):
 
 
 class DatabaseError(ToolkitError):
-    """Raised when the database cannot be used."""
+    """Raised when the database cannot be used; `reason` is its text without the advice."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}\n{advice}")
+        self.reason = reason
 
 
 class UnavailableError(DatabaseError):
@@ -95,21 +99,26 @@ CONNECTION_ERRORS: tuple[tuple[str, type[DatabaseError], str], ...] = (
         "`invoke db-reset` creates it in development; or check DB_NAME, or DATABASE_URL.",
     ),
     (
-        r"",
+        (
+            r"refused|timeout|timed out|closed the connection|starting up|shutting down"
+            r"|reset by peer|translate host name|unreachable|no route|received invalid response"
+        ),
         UnavailableError,
-        "`invoke db-up` starts a server; or check DB_HOST and DB_PORT, or DATABASE_URL.",
+        "`invoke db-up` starts a server on this machine; or check DB_HOST and DB_PORT.",
     ),
+    (r"", DatabaseError, "Check DATABASE_URL, and what the server allows."),
 )
 
 
 def connection_error(message: str, where: object) -> DatabaseError:
     """The DatabaseError for what libpq said when it could not connect.
 
-    psycopg2 gives no SQLSTATE for a failed connection, so the words decide. Words that are not
-    known (a translated server's, say) make an UnavailableError that quotes them.
+    psycopg2 gives no SQLSTATE for a failed connection, so the words decide.
     """
     text = " ".join(message.split())
     error, advice = next(
-        (error, advice) for words, error, advice in CONNECTION_ERRORS if re.search(words, text)
+        (error, advice)
+        for words, error, advice in CONNECTION_ERRORS
+        if re.search(words, text, re.IGNORECASE)
     )
-    return error(f"cannot connect to {where}: {text}\n{advice}")
+    return error(f"cannot connect to {where}: {text}", advice)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from toolkit import binaries
 from toolkit.errors import ServerError
-from toolkit.process import last_lines, run
+from toolkit.process import command_of, last_lines, run
 
 if TYPE_CHECKING:
     from toolkit.process import Report
@@ -57,22 +57,27 @@ class LocalServer:
         """
         if not self.data.exists():
             self._create_data(report)
-        verb = "restart" if self.running() else "start"
+        verb = "restart" if self.port() else "start"
+        if self._log.exists():
+            self._log.replace(self.home / "log.before")
         options = (
             f"-p {self.settings.url.port} -c listen_addresses={self.settings.url.host} "
             "-c unix_socket_directories=''"
         )
         self._run("pg_ctl", verb, "-w", "-l", self._log, "-o", options, report=report)
 
-    def running(self) -> bool:
-        """Whether the server runs, by what pg_ctl says."""
-        if self.obstacle() or not self.data.exists():
-            return False
+    def port(self) -> int | None:
+        """The port that the server runs on; None when it does not run.
+
+        After a crash, postmaster.pid may name a process that has nothing to do with the server, and
+        pg_ctl would signal it: believe it only of a process that was started for these data.
+        """
         try:
-            self._run("pg_ctl", "status")
-        except ServerError:
-            return False
-        return True
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return None
+        pid, port = int(lines[0]), int(lines[3])
+        return port if str(self.data) in command_of(pid) else None
 
     def stop(self, report: Report) -> None:
         """Stop the server; its data stay."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,17 @@ def run(
                 report(f"{what}: {monotonic() - started:.0f} s")
             else:
                 return subprocess.CompletedProcess(command, process.returncode, output)
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        words = ["ps", "-o", "command=", "-p", str(pid)]  # where there is no /proc
+        with suppress(OSError):
+            return subprocess.run(words, check=False, capture_output=True, text=True).stdout
+        return ""
 
 
 def last_lines(output: str, count: int = 5) -> str:

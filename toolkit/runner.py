@@ -93,7 +93,7 @@ class Runner:
                 self._inside(attempt)
             else:
                 self._outside(attempt)
-        except (Exception, KeyboardInterrupt) as error:
+        except BaseException as error:  # sys.exit() in a file is a failure too
             failure = self._failure(attempt, error)
             # Nothing that was queued or remembered by what failed reaches a later step.
             self.operations = self._fresh_operations()

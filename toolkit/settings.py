@@ -10,7 +10,8 @@ two never disagree:
 
 In `.env`, DATABASE_URL may be put together from the parts (`${DB_HOST}` and so on); there special
 characters need no percent-encoding. An empty part counts as none. Without APP_ENV the environment
-is production, so that what destroys data runs only where somebody allowed it.
+is production, so that what destroys data runs only where somebody allowed it. Loading the settings
+takes those variables of libpq out of the process that would lead its connections elsewhere.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from environs import Env, EnvValidationError, validate
 
 from toolkit.errors import SettingsError
@@ -39,6 +42,17 @@ PARTS = {
 }
 # What .env's DATABASE_URL becomes when it is put together from the parts.
 PLAIN_URL = "postgresql://{user}:{password}@{host}:{port}/{name}"
+# Variables of libpq that lead a connection elsewhere than the settings say, or change what its
+# values mean, and that no parameter of a connection overrides (PostgreSQL 15 documentation, 34.15).
+MISLEADING = (
+    "PGHOSTADDR",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSYSCONFDIR",
+    "PGTZ",
+    "PGDATESTYLE",
+    "PGCLIENTENCODING",
+)
 MIGRATION_URL = "MIGRATION_DATABASE_URL"
 HOST = re.compile(r"[A-Za-z0-9._:-]+")
 MAX_PORT = 65535
@@ -65,6 +79,9 @@ class Settings:
     @classmethod
     def load(cls, env_file: Path = ROOT / ".env") -> Settings:
         """Read the environment and `env_file`; raises SettingsError with all that is wrong."""
+        for name in MISLEADING:
+            os.environ.pop(name, None)
+        file = _read(env_file)
         env = Env(eager=False)
         env.read_env(env_file, recurse=False)
         at_least_1 = validate.Range(min=1, error="must be 1 or more")
@@ -90,7 +107,6 @@ class Settings:
             env.seal()
         except EnvValidationError as error:
             problems.update(cast("Mapping[str, list[str]]", error.error_messages))
-        file = dotenv_values(env_file)
         url = _url(os.environ, file, problems)
         migration_url = _migration_url(os.environ, file, problems)
         if url is None or problems:
@@ -133,23 +149,46 @@ class Settings:
         return inherited | parts
 
 
+def _read(env_file: Path) -> dict[str, str | None]:
+    """The values of a .env, which need not be there; raises SettingsError when it is garbled."""
+    try:
+        text = env_file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{env_file.name} cannot be read: {error}") from error
+    garbled = [f"{line.original.line}" for line in parse_stream(StringIO(text)) if line.error]
+    if garbled:
+        raise SettingsError(
+            f"{env_file.name}, line {', '.join(garbled)}: not of the form NAME=value"
+        )
+    return dotenv_values(stream=StringIO(text))
+
+
 def _url(shell: Source, file: Source, problems: Problems) -> DatabaseURL | None:
+    source = shell
+    parameters: dict[str, str] = {}
+    stated = {part: value for name, part in PARTS.items() if (value := shell.get(name))}
     try:
         stated, parameters = _stated(shell)
         if not shell.get("DATABASE_URL"):
+            source = file
             below, parameters = _stated(file)
             stated = below | stated
     except ValueError as error:
         problems["DATABASE_URL"].append(str(error))
-        return None
-    for variable, part in PARTS.items():
-        if part not in stated and part not in ("port", "password"):
-            problems[variable].append("is not set, nor told by DATABASE_URL")
+    else:
+        for name, part in PARTS.items():
+            if part not in stated and part not in ("port", "password"):
+                problems[name].append("not set, nor told by DATABASE_URL")
     port = stated.pop("port", str(DEFAULT_PORT))
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
-        problems["DB_PORT"].append(f"is not a port number, 1 to {MAX_PORT}")
+        told = shell.get("DB_PORT") or source.get("DB_PORT")
+        problems["DB_PORT" if told else "DATABASE_URL"].append(
+            f"not a port number, 1 to {MAX_PORT}"
+        )
     if not HOST.fullmatch(stated.get("host", "localhost")):
-        problems["DB_HOST"].append("is not a host name or IP address")
+        problems["DB_HOST"].append("not a host name or IP address")
     return None if problems else DatabaseURL(port=int(port), parameters=parameters, **stated)
 
 
@@ -162,7 +201,7 @@ def _migration_url(shell: Source, file: Source, problems: Problems) -> DatabaseU
     faults: Problems = defaultdict(list)
     url = _url({"DATABASE_URL": text}, {}, faults)
     if faults:
-        problems[MIGRATION_URL].append("is no whole address: " + FORM)
+        problems[MIGRATION_URL].append(f"no whole address, {FORM}")
     return url
 
 
@@ -183,5 +222,5 @@ def _stated(source: Source) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _report(problems: Problems) -> str:
-    lines = [f"  {name} {'; '.join(what)}" for name, what in sorted(problems.items())]
+    lines = [f"  {name}: {'; '.join(what)}" for name, what in sorted(problems.items())]
     return "\n".join(["settings to mend, in the environment or in .env:", *lines])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 5432
 FORM = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
+# Parameters that would lead elsewhere than the URL says, or be seen in a list of processes.
+ELSEWHERE = {"host", "hostaddr", "port", "dbname", "user", "password", "service", "sslpassword"}
 STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 
@@ -65,15 +67,15 @@ def split(text: str) -> tuple[dict[str, str], dict[str, str]]:
     Raises ValueError, whose text holds nothing of the URL.
     """
     if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError(f"is not of the form {FORM}")
+        raise ValueError(f"not of the form {FORM}")
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError:
-        raise ValueError(f"has a port that is no number, or is not of the form {FORM}") from None
+        raise ValueError(f"its port is no number, or it is not of the form {FORM}") from None
     name = url.path.removeprefix("/")
     if STRAY_PERCENT.search(text) or url.fragment or "/" in name:
-        raise ValueError(f"is not of the form {FORM} with special characters percent-encoded")
+        raise ValueError(f"not of the form {FORM} with special characters percent-encoded")
     stated = {
         "host": url.hostname,
         "port": None if port is None else str(port),
@@ -86,6 +88,14 @@ def split(text: str) -> tuple[dict[str, str], dict[str, str]]:
 
 def _parameters(url: SplitResult) -> dict[str, str]:
     parameters = dict(parse_qsl(url.query, keep_blank_values=True))
-    if misplaced := parameters.keys() & {"host", "hostaddr", "port", "dbname", "user", "password"}:
-        raise ValueError(f"has {', '.join(sorted(misplaced))} as a parameter: write {FORM}")
+    if misplaced := sorted(parameters.keys() & ELSEWHERE):
+        raise ValueError(f"it has {', '.join(misplaced)} as a parameter: write {FORM}")
+    if parameters:
+        from psycopg2 import ProgrammingError
+        from psycopg2.extensions import make_dsn
+
+        try:
+            make_dsn(**parameters)
+        except ProgrammingError as error:
+            raise ValueError(f"it has a parameter that libpq does not know: {error}") from None
     return parameters
