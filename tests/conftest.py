@@ -104,6 +104,12 @@ def own_memory(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch, tmp_path):
+    """What db-up remembers in one test is none of the next one's business."""
+    monkeypatch.setattr("toolkit.server.LAST_WAY", tmp_path / "memory" / "last-way")
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, own_memory):  # noqa: ARG001 # it may be started by db-up's own way
     """Settings of a running server, on which tests create databases of their own."""

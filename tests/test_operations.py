@@ -48,7 +48,6 @@ def migrate(migrator, database, *, fake=False):
     @migrator.create_model
     class {0}_too(pw.Model):
         name = pw.CharField()
-    migrator.add_index("{0}_too", "name")
     migrator.orm["{0}_too"], migrator.orm.{0}_too
 
 def rollback(migrator, database, *, fake=False):

@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import (
     PASSWORD,
     Project,
+    at_database,
     clean_environment,
     copy_project,
     execute,
@@ -177,11 +178,10 @@ def test_a_process_that_only_has_the_number_of_a_dead_server_is_left_alone():
             pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]))
             assert running.port() is None
             assert server.down({"local": running}, print) == []
-            with pytest.raises(ServerError, match="lock file"):
-                server.up(running.settings, {"local": running}, print)
+            maintenance_ = at_database(running.settings, "postgres")
+            assert server.up(maintenance_, {"local": running}, print) == "a private server"
             assert stranger.poll() is None
             stranger.kill()
-        pid_file.unlink()
 
 
 @needs_programs

@@ -58,6 +58,10 @@ class LocalServer:
         if not self.data.exists():
             self._create_data(report)
         verb = "restart" if self.port() else "start"
+        if verb == "start":
+            # Left by a crash. PostgreSQL believes the number in it as long as any process has that,
+            # or nobody has collected the dead one; what still works on the data it finds without.
+            self._pid_file.unlink(missing_ok=True)
         if self._log.exists():
             self._log.replace(self.home / "log.before")
         options = (
@@ -73,7 +77,7 @@ class LocalServer:
         pg_ctl would signal it: believe it only of a process that was started for these data.
         """
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = self._pid_file.read_text().splitlines()
         except OSError:
             return None
         pid, port = int(lines[0]), int(lines[3])
@@ -86,6 +90,10 @@ class LocalServer:
     def log(self) -> str:
         """The last lines the server wrote."""
         return last_lines(self._log.read_text(errors="replace")) if self._log.exists() else ""
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.data / "postmaster.pid"
 
     @property
     def _log(self) -> Path:
