@@ -188,6 +188,16 @@ def test_redo_rolls_back_and_applies_again(engine):
     ]
 
 
+def test_redo_refuses_what_could_not_be_applied_again(applied, db, folder):
+    """The row has no checksum, as in a history that peewee-migrate wrote."""
+    (folder / "002_beta.py").write_text(EMPTY + good("beta").partition("\n\n")[2])
+    db.execute_sql("UPDATE migratehistory SET checksum = NULL")
+    before = world(db)
+    with pytest.raises(PlanError, match=r"002_beta: migrate\(\) does nothing"):
+        applied.redo()
+    assert world(db) == before
+
+
 @pytest.mark.parametrize(
     ("verb", "words", "told"),
     [

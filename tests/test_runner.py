@@ -241,6 +241,17 @@ def test_a_lock_that_another_session_has_stops_the_work(engine, write, settings)
     assert applied(engine) == ["001_a"]
 
 
+@pytest.mark.parametrize("head", ["", "atomic = False"])
+def test_a_server_that_goes_away_is_told_in_its_words(engine, write, settings, head):
+    write("001_a", table("a"))
+    end = "migrator.sql('SELECT pg_terminate_backend(pg_backend_pid())')"
+    write("002_b", text(f"migrator.sql('CREATE TABLE b (id INTEGER)')\n    {end}", head=head))
+    with pytest.raises(MigrationFailedError, match=r"002_b.*server closed the connection"):
+        engine.up()
+    assert execute(settings, "SELECT name FROM migratehistory") == [("001_a",)]
+    assert execute(settings, "SELECT to_regclass('b') IS NULL") == [(not head,)]
+
+
 def test_a_dry_run_shows_sql_that_psql_takes_and_changes_nothing(app, settings):
     app.write(
         "migrations/003_fill.py",

@@ -126,7 +126,7 @@ class Engine:
         self, steps: int | None = None, *, on_step: Callable[[Done], None] = ignore
     ) -> list[Done]:
         """Roll back the last one, or so many, and apply them again; raises as `up` does."""
-        wanted = self.plan().downward(None, steps)
+        wanted = self.plan().again(steps)
         if not wanted:
             return []
         with self.lock.hold(self.lock_wait, self.report):
@@ -140,11 +140,11 @@ class Engine:
     ) -> list[Rehearsed]:
         """Do what `up` would in a transaction that is rolled back; returns the SQL it sent."""
         wanted = self.plan().upward(to, steps, allow_out_of_order=allow_out_of_order)
-        return self._rehearse(wanted, "apply")
+        return self._rehearse(wanted, lambda runner: runner.apply)
 
     def rehearse_down(self, to: str | None = None, steps: int | None = None) -> list[Rehearsed]:
         """Do what `down` would in a transaction that is rolled back; returns the SQL it sent."""
-        return self._rehearse(self.plan().downward(to, steps), "roll_back")
+        return self._rehearse(self.plan().downward(to, steps), lambda runner: runner.roll_back)
 
     def accept(self, name: str) -> Step | None:
         """Record an edited file as it now stands; returns None when it is not edited.
@@ -170,14 +170,16 @@ class Engine:
         plan = self.plan()
         return plan, Runner(self.database, self.lock, plan.applied, self.lock_timeout)
 
-    def _rehearse(self, wanted: Sequence[Step], verb: str) -> list[Rehearsed]:
+    def _rehearse(
+        self, wanted: Sequence[Step], verb: Callable[[Runner], Callable[[Step], list[str]]]
+    ) -> list[Rehearsed]:
         if not wanted:
             return []
         waiting = self.lock.hold(self.lock_wait, self.report)
         with waiting, self.database.atomic() as transaction:
             plan, runner = self._prepared()
             rehearsed = [
-                Rehearsed(step.name, _statements(runner, verb, step))
+                Rehearsed(step.name, verb(runner)(step) if step.transactional else None)
                 for step in plan.unchanged(wanted)
             ]
             transaction.rollback()
@@ -192,9 +194,3 @@ def _timed(
     done = Done(step.name, verb, perf_counter() - started)
     on_step(done)
     return done
-
-
-def _statements(runner: Runner, verb: str, step: Step) -> list[str] | None:
-    if step.file is None or not step.file.atomic:
-        return None
-    return runner.apply(step) if verb == "apply" else runner.roll_back(step)

@@ -46,6 +46,11 @@ class Step:
     def applied(self) -> bool:
         return self.position is not None
 
+    @property
+    def transactional(self) -> bool:
+        """Whether the step runs in a transaction."""
+        return self.file is not None and self.file.atomic
+
     def said(self) -> str:
         """The problem in words, with the way out."""
         words = WAYS_OUT.get(self.problem or "", self.problem or "")
@@ -128,6 +133,14 @@ class Plan:
                 raise PlanError(f"{kept.name} is not applied")
             chosen = applied[: applied.index(kept)]
         _refuse(reason for step in chosen if (reason := _obstacle_down(step)))
+        return chosen
+
+    def again(self, count: int | None) -> list[Step]:
+        """The applied steps to roll back and apply again; raises PlanError likewise."""
+        chosen = self.downward(None, count)
+        _refuse(
+            f"{step.name}: {step.file.fault}" for step in chosen if step.file and step.file.fault
+        )
         return chosen
 
     def unchanged(self, wanted: Sequence[Step]) -> list[Step]:

@@ -93,7 +93,8 @@ class Runner:
                 self._inside(attempt)
             else:
                 self._outside(attempt)
-        except BaseException as error:  # sys.exit() in a file is a failure too
+        except BaseException as last:  # sys.exit() in a file is a failure too
+            error = _first(last)
             failure = self._failure(attempt, error)
             # Nothing that was queued or remembered by what failed reaches a later step.
             self.operations = self._fresh_operations()
@@ -120,7 +121,8 @@ class Runner:
         try:
             self._call(attempt)
         finally:
-            self._set_lock_timeout(0, local=False)
+            if not self.database.connection().closed:
+                self._set_lock_timeout(0, local=False)
         if self._left_invalid(attempt):
             raise MigrationError("it leaves an index INVALID")
         attempt.record()
@@ -150,6 +152,8 @@ class Runner:
 
     def _left_invalid(self, attempt: Attempt) -> list[str]:
         """Indexes that are invalid now, but for older ones that the file does not speak of."""
+        if self.database.connection().closed:
+            return []
         source, before = attempt.file.source.decode(), attempt.invalid_before
         strangers = {name for name in before if name.rpartition(".")[2].strip('"') not in source}
         return sorted(self._invalid_indexes() - strangers)
@@ -225,6 +229,13 @@ def _line(file: MigrationFile, error: BaseException) -> int | None:
     return lines[-1] if lines else None
 
 
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first: where the connection is gone, the rollback after it fails as well."""
+    while type(error).__name__ == "InterfaceError" and error.__context__ is not None:
+        error = error.__context__
+    return error
+
+
 def _sqlstate(error: BaseException) -> str | None:
     return getattr(getattr(error, "orig", None), "pgcode", None)
 
@@ -239,7 +250,7 @@ def _told(error: BaseException, statements: Sequence[Statement]) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return f"{type(error).__name__}: {error}".strip()
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _shortened(text: str) -> str:
