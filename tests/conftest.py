@@ -181,6 +181,13 @@ def execute(settings: Settings, statement: str, *values) -> list[tuple]:
             return cursor.fetchall() if cursor.description else []
 
 
+def backend_is_at(settings: Settings, words: str) -> bool:
+    """Whether another session of the database is in a statement with these words."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND state <> 'idle'"
+    busy = "datname = current_database() AND pid <> pg_backend_pid()"
+    return execute(settings, f"{query} AND {busy}", f"%{words}%")[0][0] > 0
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of this project, for a test to change, and to run `invoke` in as a user does."""

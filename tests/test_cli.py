@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PASSWORD, at_database, execute, free_port
+from tests.conftest import PASSWORD, at_database, backend_is_at, execute, free_port, until
 from toolkit.database import dedicated
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
@@ -263,27 +263,32 @@ def test_sys_exit_in_a_migration_is_a_failure(app, settings):
     assert execute(settings, "SELECT count(*) FROM migratehistory") == [(2,)]
 
 
-def test_ctrl_c_in_the_shell_cancels_the_query_and_not_the_shell(app):
-    """On a terminal of its own, as a person would: the shell answers after the Ctrl-C."""
+def test_ctrl_c_in_the_shell_cancels_the_query_and_not_the_shell(app, settings):
+    """On a terminal, as a person would: the shell still answers after the Ctrl-C."""
     parent, child = pty.openpty()
-    command = [sys.executable, "-m", "invoke", "db-shell"]
-    streams = {"stdin": child, "stdout": child, "stderr": child}
-    environment = app.environment | {"PAGER": "", "TERM": "dumb"}
-    with subprocess.Popen(
-        command, cwd=app.folder, env=environment, start_new_session=True, **streams
-    ) as process:
-        os.close(child)
-        # The terminal has to be the controlling one of the shell's session for ^C to be a signal;
-        # sending it to the whole group is what the terminal would do.
-        os.write(parent, b"SELECT 'be' || 'gun'; SELECT pg_sleep(60);\n")
-        read_until(parent, b"begun")
-        os.killpg(process.pid, signal.SIGINT)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "invoke", "db-shell"],
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        cwd=app.folder,
+        env=app.environment | {"PAGER": "", "TERM": "dumb"},
+        start_new_session=True,
+    )
+    os.close(child)
+    try:
+        os.write(parent, b"SELECT pg_sleep(60);\n")
+        until(lambda: backend_is_at(settings, "pg_sleep"))
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does with ^C
         read_until(parent, b"canceling statement")
         os.write(parent, b"SELECT 6 * 7000;\n")
         read_until(parent, b"42000")
         os.write(parent, b"\\q\n")
         assert process.wait(30) == 0
-    os.close(parent)
+    finally:
+        os.close(parent)
+        process.kill()
+        process.wait()
 
 
 def read_until(terminal, words):

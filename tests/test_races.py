@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from tests.conftest import at_database, execute, until
+from tests.conftest import at_database, backend_is_at, execute, until
 from toolkit import maintenance
 from toolkit.database import dedicated
 from toolkit.engine import Engine
@@ -97,12 +97,6 @@ def test_eight_runners_at_once_apply_each_migration_once(server, folder):
             for process in runners:
                 process.kill()
             maintenance.drop_database(fresh)
-
-
-def backend_is_at(settings, words):
-    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND state <> 'idle'"
-    busy = "datname = current_database() AND pid <> pg_backend_pid()"
-    return execute(settings, f"{query} AND {busy}", f"%{words}%")[0][0] > 0
 
 
 def locks(settings):
