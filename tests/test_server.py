@@ -29,7 +29,7 @@ from tests.conftest import (
 )
 from toolkit import binaries, local, maintenance, server
 from toolkit.compose import Compose
-from toolkit.errors import AccessDeniedError, ServerError
+from toolkit.errors import AccessDeniedError, ServerError, UnavailableError
 from toolkit.local import LocalServer
 from toolkit.process import run
 from toolkit.settings import ROOT
@@ -227,12 +227,18 @@ def test_waiting_is_shown_while_a_server_does_not_answer(monkeypatch):
 
 @needs_programs
 def test_a_server_on_another_port_does_not_make_a_stranger_ours(monkeypatch):
-    monkeypatch.setattr(server, "STRANGER_SECONDS", 0.1)
-    monkeypatch.setattr(server, "START_SECONDS", 600)
+    patience = []
+
+    def waiting(_, __, seconds, ___):
+        patience.append(seconds)
+        raise UnavailableError("nobody answers", "wait")
+
+    monkeypatch.setattr(server, "_wait", waiting)
     with local_server() as running, socket.create_server(("127.0.0.1", 0)) as listener:
         settings = make_settings(port=listener.getsockname()[1], connect_timeout_seconds=2)
         with pytest.raises(ServerError, match="set DB_PORT"):
             server.up(settings, {"local": running}, print)
+    assert patience == [server.STRANGER_SECONDS]
 
 
 @needs_programs
