@@ -146,6 +146,12 @@ def db(settings):
 
 
 @pytest.fixture
+def write(tmp_path):
+    """Writes a migration into the test's folder, by its name and its text."""
+    return lambda name, text: (tmp_path / f"{name}.py").write_text(text)
+
+
+@pytest.fixture
 def migrated(db):
     """The test's database with every migration applied."""
     Engine(db, ROOT / "migrations").up()

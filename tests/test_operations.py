@@ -76,14 +76,6 @@ def rollback(migrator, database, *, fake=False):
 
 
 @pytest.fixture
-def write(tmp_path):
-    def write(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-
-    return write
-
-
-@pytest.fixture
 def engine(db, tmp_path, write):
     """An engine that has applied one file, which counts how often it is run."""
     write("001_users", USERS)

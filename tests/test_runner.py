@@ -30,14 +30,6 @@ def table(name):
 
 
 @pytest.fixture
-def write(tmp_path):
-    def write(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-
-    return write
-
-
-@pytest.fixture
 def engine(db, tmp_path):
     return Engine(db, tmp_path, lock_timeout=0.2)
 
