@@ -10,8 +10,8 @@ two never disagree:
 
 In `.env`, DATABASE_URL may be put together from the parts (`${DB_HOST}` and so on); there special
 characters need no percent-encoding. An empty part counts as none. Without APP_ENV the environment
-is production, so that what destroys data runs only where somebody allowed it. Loading the settings
-takes those variables of libpq out of the process that would lead its connections elsewhere.
+is production, so that what destroys data runs only where somebody allowed it. Who asks for libpq's
+parameters has those variables of libpq taken out of the process that would lead it elsewhere.
 """
 
 from __future__ import annotations
@@ -79,8 +79,6 @@ class Settings:
     @classmethod
     def load(cls, env_file: Path = ROOT / ".env") -> Settings:
         """Read the environment and `env_file`; raises SettingsError with all that is wrong."""
-        for name in MISLEADING:
-            os.environ.pop(name, None)
         file = _read(env_file)
         env = Env(eager=False)
         env.read_env(env_file, recurse=False)
@@ -128,6 +126,8 @@ class Settings:
         They may hold a password. The URL's own parameters go before ours, TimeZone apart: a
         `timestamp` column means UTC whatever zone the server, the role or the client has.
         """
+        for name in MISLEADING:
+            os.environ.pop(name, None)
         url = self.url
         return {
             "application_name": self.application_name,
