@@ -129,7 +129,7 @@ def test_a_runner_that_is_killed_at_work_frees_the_lock_and_leaves_no_half_step(
 PHASES = {
     "before the lock": ("toolkit.lock.MigrationLock._acquire", 0),
     "with the lock": ("toolkit.history.History.prepare", 0),
-    "before a step": ("toolkit.runner.Runner._check_lock", 2),
+    "before a step": ("toolkit.lock.MigrationLock.enter", 2),
     "before the record": ("toolkit.history.History.add", 1),
     "after a record": ("toolkit.engine.Done.__init__", 1),
 }

@@ -117,7 +117,7 @@ class MigrationFile:
         exec(compile(self._tree, self.path, "exec", dont_inherit=True), scope)  # noqa: S102
         return scope.__getitem__
 
-    @property
+    @cached_property
     def _tree(self) -> ast.Module:
         return _parsed(self.source, str(self.path))
 

@@ -4,7 +4,7 @@ Polled, since a session that waits inside pg_advisory_lock() counts as one that 
 CONCURRENTLY has to wait for, and the two deadlock. It is taken on the session that migrates, so
 that it lives as long as that session's work; the server looks every two seconds whether the runner
 is still there. A pooler in transaction mode hands a session's statements to many, and the lock
-stays with one of them: `is_ours()` asks again inside a step's own transaction.
+stays with one of them: `enter()` asks again inside a step's own transaction.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 ORPHAN_CHECK = "2s"
+ENTER = "SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true)"
 HOLDER = """
 SELECT pid, application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
 FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -53,9 +54,18 @@ class MigrationLock:
             with suppress(DatabaseError, InterfaceError):
                 self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
 
-    def is_ours(self) -> bool:
-        """Whether no other session has the lock; it cannot be taken until the transaction ends."""
-        return bool(self._value("SELECT pg_try_advisory_xact_lock(%s)"))
+    def enter(self, lock_timeout: float) -> None:
+        """Begin a step's transaction: `lock_timeout` seconds for other locks, and this one is ours.
+
+        Raises LockError when another session has it; no other can take it until the transaction
+        ends. Both in one round trip, since every step pays for it.
+        """
+        if not self._value(ENTER, f"{lock_timeout * 1000:.0f}ms"):
+            raise LockError(
+                "the migrations' lock is not this session's any more: a pooler in transaction mode "
+                "stands between, or the lock was given up. Set MIGRATION_DATABASE_URL to a direct "
+                "connection"
+            )
 
     def _acquire(self, wait_seconds: float, report: Callable[[str], None]) -> None:
         started = monotonic()
@@ -82,5 +92,5 @@ class MigrationLock:
         pid, application, since = row
         return f"{application or 'a session'} (pid {pid}, connected since {since} UTC)"
 
-    def _value(self, query: str) -> object:
-        return self.database.execute_sql(query, (self.key,)).fetchone()[0]
+    def _value(self, query: str, *more: str) -> object:
+        return self.database.execute_sql(query, (self.key, *more)).fetchone()[0]

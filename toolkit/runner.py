@@ -13,7 +13,6 @@ from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
 from toolkit.blockers import watched
 from toolkit.errors import (
-    LockError,
     LockTimeoutError,
     MigrationError,
     MigrationFailedError,
@@ -106,8 +105,7 @@ class Runner:
     def _inside(self, attempt: Attempt) -> None:
         """Work and record in one transaction."""
         with self.database.atomic():
-            self._set_lock_timeout(attempt.file.lock_timeout(self.lock_timeout), local=True)
-            self._check_lock()
+            self.lock.enter(attempt.file.lock_timeout(self.lock_timeout))
             self._call(attempt)
             if self.database.connection().info.transaction_status != TRANSACTION_STATUS_INTRANS:
                 raise TransactionEndedError("its SQL ended the transaction it ran in")
@@ -115,14 +113,15 @@ class Runner:
 
     def _outside(self, attempt: Attempt) -> None:
         """Work outside of a transaction, and record it when it is through."""
-        self._check_lock()
+        timeout = attempt.file.lock_timeout(self.lock_timeout)
+        self.lock.enter(timeout)
         attempt.invalid_before = self._invalid_indexes()
-        self._set_lock_timeout(attempt.file.lock_timeout(self.lock_timeout), local=False)
+        self._set_lock_timeout(timeout)
         try:
             self._call(attempt)
         finally:
             if not self.database.connection().closed:
-                self._set_lock_timeout(0, local=False)
+                self._set_lock_timeout(0)
         if self._left_invalid(attempt):
             raise MigrationError("it leaves an index INVALID")
         attempt.record()
@@ -134,17 +133,9 @@ class Runner:
             file.load()(attempt.function)(self.operations, self.database, fake=False)
             self.operations()
 
-    def _check_lock(self) -> None:
-        if not self.lock.is_ours():
-            raise LockError(
-                "the migrations' lock is not this session's any more: a pooler in transaction mode "
-                "stands between, or the lock was given up. Set MIGRATION_DATABASE_URL to a direct "
-                "connection"
-            )
-
-    def _set_lock_timeout(self, seconds: float, *, local: bool) -> None:
+    def _set_lock_timeout(self, seconds: float) -> None:
         self.database.execute_sql(
-            "SELECT set_config('lock_timeout', %s, %s)", (f"{seconds * 1000:.0f}ms", local)
+            "SELECT set_config('lock_timeout', %s, false)", (f"{seconds * 1000:.0f}ms",)
         )
 
     def _invalid_indexes(self) -> set[str]:
