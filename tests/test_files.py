@@ -83,27 +83,37 @@ def test_a_folder_that_is_not_there_is_an_error_and_is_not_made(tmp_path):
 def test_a_body_without_effect_is_a_fault(tmp_path, idle):
     path = tmp_path / "001_x.py"
     path.write_text(BODIES.format(idle, "m.sql('x')"))
-    assert MigrationFile(path).fault.startswith("migrate() does nothing")
+    assert MigrationFile(path).content.fault.startswith("migrate() does nothing")
     path.write_text(BODIES.format("m.sql('x')", idle))
-    assert MigrationFile(path).fault.startswith("rollback() does nothing")
-    assert MigrationFile(path).rollback_fault.startswith("rollback() does nothing")
+    assert MigrationFile(path).content.fault.startswith("rollback() does nothing")
+    assert MigrationFile(path).content.rollback_fault.startswith("rollback() does nothing")
 
 
 def test_a_file_may_say_that_it_is_irreversible(tmp_path):
     path = tmp_path / "001_x.py"
     path.write_text("irreversible = True\n\ndef migrate(m, d, *, fake=False):\n    m.sql('x')\n")
-    assert MigrationFile(path).fault is None
-    assert MigrationFile(path).rollback_fault.startswith("irreversible")
+    assert MigrationFile(path).content.fault is None
+    assert MigrationFile(path).content.rollback_fault.startswith("irreversible")
 
 
 def test_what_a_file_says_of_itself_is_read(tmp_path):
     path = tmp_path / "001_x.py"
-    path.write_text("atomic = False\nlock_timeout = 1.5\n")
-    assert MigrationFile(path).atomic is False
-    assert MigrationFile(path).lock_timeout(5) == 1.5
-    path.write_text("")
-    assert MigrationFile(path).atomic is True
-    assert MigrationFile(path).lock_timeout(5) == 5
+    path.write_text("atomic: bool = False\nlock_timeout = 1.5\n")
+    assert MigrationFile(path).content.atomic is False
+    assert MigrationFile(path).content.lock_timeout == 1.5
+    other = tmp_path / "002_x.py"
+    other.write_text("")
+    assert MigrationFile(other).content.atomic is True
+    assert MigrationFile(other).content.lock_timeout is None
+
+
+@pytest.mark.parametrize(
+    "line", ["atomic = 0", "irreversible = not False", "lock_timeout = '5'", "lock_timeout = True"]
+)
+def test_a_line_for_the_engine_with_another_value_is_a_fault(tmp_path, line):
+    path = tmp_path / "001_x.py"
+    path.write_text(f"{line}\n\n{BODIES.format('m.sql(1)', 'm.sql(2)')}")
+    assert f"{line.split()[0]} takes" in MigrationFile(path).content.fault
 
 
 def test_the_checksum_is_the_same_for_every_kind_of_newline(tmp_path):

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 FILE_NAME = re.compile(r"(\d{3,})_[^.]+")
 NEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+# The lines that speak to the engine: the types of their values, and those in words.
+LINES = {
+    "irreversible": ((bool,), "True or False"),
+    "atomic": ((bool,), "True or False"),
+    "lock_timeout": ((int, float), "a number of seconds"),
+}
 
 TEMPLATE = '''"""{title}."""
 
@@ -54,7 +60,7 @@ class MigrationFile:
 
     path: Path
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.path.name.removesuffix(".py")
 
@@ -74,78 +80,79 @@ class MigrationFile:
         return hashlib.sha256(self.source).hexdigest()
 
     @cached_property
-    def syntax_error(self) -> str | None:
-        """What Python says of a file that it cannot read."""
-        try:
-            self._tree  # noqa: B018 # parsing it is the question
-        except (SyntaxError, ValueError) as error:
-            return f"{error}"
-        return None
-
-    @cached_property
-    def fault(self) -> str | None:
-        """What keeps the file from being applied, with the way out."""
-        if self.syntax_error:
-            return f"syntax error: {self.syntax_error}"
-        return self._fault_of("migrate") or (None if self.irreversible else self.rollback_fault)
-
-    @cached_property
-    def rollback_fault(self) -> str | None:
-        """What keeps the file from being rolled back, with the way out."""
-        if self.syntax_error:
-            return f"syntax error: {self.syntax_error}"
-        if self.irreversible:
-            return "irreversible: it says that it has no rollback"
-        fault = self._fault_of("rollback")
-        return fault and f"{fault} (or say `irreversible = True`)"
-
-    @property
-    def irreversible(self) -> bool:
-        return self._said("irreversible", default=False) is True
-
-    @property
-    def atomic(self) -> bool:
-        return self._said("atomic", default=True) is not False
-
-    def lock_timeout(self, default: float) -> float:
-        """Seconds to wait for a lock."""
-        return float(self._said("lock_timeout", default=default))
+    def content(self) -> Content:
+        """What the file says, found by reading it."""
+        return _read(self.source, str(self.path))
 
     def load(self) -> Callable[[str], Callable[..., None]]:
         """Run the file; returns what gives its functions by name."""
         scope: dict[str, Any] = {"__name__": self.name, "__file__": str(self.path)}
-        exec(compile(self._tree, self.path, "exec", dont_inherit=True), scope)  # noqa: S102
+        exec(compile(self.source, self.path, "exec", dont_inherit=True), scope)  # noqa: S102
         return scope.__getitem__
 
-    @cached_property
-    def _tree(self) -> ast.Module:
-        return _parsed(self.source, str(self.path))
 
-    def _fault_of(self, function: str) -> str | None:
-        """That the file has no such function, or one without effect."""
-        for node in self._tree.body:
-            match node:
-                case ast.FunctionDef(name=name, body=body) if name == function:
-                    if all(_is_idle(statement) for statement in body):
-                        return f"{function}() does nothing: write what it is to do"
-                    return None
-                case ast.Assign(targets=[ast.Name(id=name)]) if name == function:
-                    return None
-        return f"no {function}(): write one"
+@dataclass(frozen=True)
+class Content:
+    """What a file says, with what keeps it from being applied or rolled back, and the way out.
 
-    def _said(self, name: str, *, default: object) -> Any:  # noqa: ANN401 # any literal
-        for node in self._tree.body:
-            match node:
-                case ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=value)):
-                    if target == name:
-                        return value
-        return default
+    `lock_timeout` is in seconds; None where the file says nothing of it.
+    """
+
+    fault: str | None
+    rollback_fault: str | None
+    irreversible: bool = False
+    atomic: bool = True
+    lock_timeout: float | None = None
 
 
-@cache
-def _parsed(source: bytes, path: str) -> ast.Module:
-    """Each file is planned twice, before the lock and behind it, and then run."""
-    return ast.parse(source, path)
+@cache  # each file is planned twice, before the lock and behind it
+def _read(source: bytes, path: str) -> Content:
+    try:
+        body = ast.parse(source, path).body
+    except (SyntaxError, ValueError) as error:
+        fault = f"syntax error: {error}"
+        return Content(fault, fault)
+    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+    values = {name: value for node in body for name, value in _assigned(node)}
+    said: dict[str, Any] = {
+        name: value.value for name, value in values.items() if isinstance(value, ast.Constant)
+    }
+    for name, (kind, wanted) in LINES.items():
+        if name in values and type(said.get(name)) not in kind:
+            fault = f"{name} takes {wanted}, written out"
+            return Content(fault, fault)
+    faults = {
+        name: None if name in values else _fault(name, functions.get(name))
+        for name in ("migrate", "rollback")
+    }
+    irreversible = said.get("irreversible", False)
+    no_rollback = faults["rollback"] and f"{faults['rollback']} (or say `irreversible = True`)"
+    return Content(
+        fault=faults["migrate"] or (None if irreversible else no_rollback),
+        rollback_fault="irreversible: it says that it has no rollback"
+        if irreversible
+        else no_rollback,
+        irreversible=irreversible,
+        atomic=said.get("atomic", True),
+        lock_timeout=said.get("lock_timeout"),
+    )
+
+
+def _assigned(node: ast.stmt) -> list[tuple[str, ast.expr]]:
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return [(name, value)]
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            return [(name, value)]
+    return []
+
+
+def _fault(name: str, function: ast.FunctionDef | None) -> str | None:
+    if function is None:
+        return f"no {name}(): write one"
+    if all(_is_idle(statement) for statement in function.body):
+        return f"{name}() does nothing: write what it is to do"
+    return None
 
 
 def _is_idle(statement: ast.stmt) -> bool:

@@ -49,7 +49,7 @@ class Step:
     @property
     def transactional(self) -> bool:
         """Whether the step runs in a transaction."""
-        return self.file is not None and self.file.atomic
+        return self.file is not None and self.file.content.atomic
 
     def said(self) -> str:
         """The problem in words, with the way out."""
@@ -139,7 +139,9 @@ class Plan:
         """The applied steps to roll back and apply again; raises PlanError likewise."""
         chosen = self.downward(None, count)
         _refuse(
-            f"{step.name}: {step.file.fault}" for step in chosen if step.file and step.file.fault
+            f"{step.name}: {step.file.content.fault}"
+            for step in chosen
+            if step.file and step.file.content.fault
         )
         return chosen
 
@@ -168,13 +170,13 @@ def _refuse(reasons: Iterable[str]) -> None:
 def _obstacle_down(step: Step) -> str | None:
     if step.problem or step.file is None:
         return step.said()
-    fault = step.file.rollback_fault
+    fault = step.file.content.rollback_fault
     return fault and f"{step.name}: {fault}"
 
 
 def _step(name: str, file: MigrationFile | None, row: tuple[int, Record] | None) -> Step:
     if row is None:
-        return Step(name=name, file=file, problem=file.fault if file else None)
+        return Step(name=name, file=file, problem=file.content.fault if file else None)
     position, record = row
     problem = None
     if file is None:

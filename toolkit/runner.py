@@ -78,17 +78,17 @@ class Runner:
 
         The last try is watched, to name who stands in its way.
         """
-        for pause in RETRY_PAUSES if file.atomic else ():
+        for pause in RETRY_PAUSES if file.content.atomic else ():
             try:
                 return self._try(Attempt(file, function, record))
             except LockTimeoutError:
                 sleep(pause)
-        with watched(self.database, file.lock_timeout(self.lock_timeout)) as watch:
+        with watched(self.database, self._lock_timeout(file)) as watch:
             return self._try(Attempt(file, function, record, watch))
 
     def _try(self, attempt: Attempt) -> list[str]:
         try:
-            if attempt.file.atomic:
+            if attempt.file.content.atomic:
                 self._inside(attempt)
             else:
                 self._outside(attempt)
@@ -105,7 +105,7 @@ class Runner:
     def _inside(self, attempt: Attempt) -> None:
         """Work and record in one transaction."""
         with self.database.atomic():
-            self.lock.enter(attempt.file.lock_timeout(self.lock_timeout))
+            self.lock.enter(self._lock_timeout(attempt.file))
             self._call(attempt)
             if self.database.connection().info.transaction_status != TRANSACTION_STATUS_INTRANS:
                 raise TransactionEndedError("its SQL ended the transaction it ran in")
@@ -113,7 +113,7 @@ class Runner:
 
     def _outside(self, attempt: Attempt) -> None:
         """Work outside of a transaction, and record it when it is through."""
-        timeout = attempt.file.lock_timeout(self.lock_timeout)
+        timeout = self._lock_timeout(attempt.file)
         self.lock.enter(timeout)
         attempt.invalid_before = self._invalid_indexes()
         self._set_lock_timeout(timeout)
@@ -129,9 +129,13 @@ class Runner:
     def _call(self, attempt: Attempt) -> None:
         file = attempt.file
         self.operations.path = str(file.path)
-        with noted(self.database, attempt.statements, transaction=file.atomic):
+        with noted(self.database, attempt.statements, transaction=file.content.atomic):
             file.load()(attempt.function)(self.operations, self.database, fake=False)
             self.operations()
+
+    def _lock_timeout(self, file: MigrationFile) -> float:
+        said = file.content.lock_timeout
+        return self.lock_timeout if said is None else said
 
     def _set_lock_timeout(self, seconds: float) -> None:
         self.database.execute_sql(
@@ -163,12 +167,12 @@ class Runner:
             lines.append(f"statement: {_shortened(attempt.statements[-1].text)}")
         if attempt.watch and attempt.watch.blocker:
             lines.append(f"it waited for {_shortened(attempt.watch.blocker)}")
-        if not file.atomic:
+        if not file.content.atomic:
             lines += [
                 f"an index is INVALID: `DROP INDEX CONCURRENTLY {name}` before the next try"
                 for name in self._left_invalid(attempt)
             ]
-        undone = file.atomic and not isinstance(error, TransactionEndedError)
+        undone = file.content.atomic and not isinstance(error, TransactionEndedError)
         left = "is undone" if undone else "stays as far as it came, and is not recorded"
         before = ", ".join(self.done) or "nothing"
         lines.append(f"its own work {left}; done before it: {before}")
