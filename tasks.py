@@ -33,6 +33,12 @@ def db_shell(_: Context) -> None:
     cli.db_shell()
 
 
+@task(help={"json": "print one JSON object and nothing else"})
+def db_schema(_: Context, json: bool = False) -> None:
+    """List the tables and all else of the live schema."""
+    cli.db_schema(as_json=json)
+
+
 @task(
     help={
         "to": f"the last one to apply: {NAME}",
@@ -88,6 +94,18 @@ def migrate_status(_: Context, json: bool = False) -> None:
 def migrate_accept(_: Context, name: str) -> None:
     """Take an edited migration file as it now stands."""
     cli.migrate_accept(name)
+
+
+@task(help={"json": "print one JSON object and nothing else"})
+def migrate_check(_: Context, json: bool = False) -> None:
+    """Compare the models with the database; for CI."""
+    cli.migrate_check("models", as_json=json)
+
+
+@task(help={"with_seed": "insert the development data before the rollbacks"})
+def migrate_verify(_: Context, with_seed: bool = False) -> None:
+    """Prove on a scratch database that each rollback works."""
+    cli.migrate_verify("seeds", with_seed=with_seed)
 
 
 @task

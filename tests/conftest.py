@@ -52,6 +52,7 @@ def make_settings(**changes) -> Settings:
         "migration_url": None,
         "migrate_lock_wait_seconds": 60,
         "migrate_lock_timeout_seconds": 5,
+        "migrate_check_ignore": (),
     }
     return Settings(url=DatabaseURL(**(address | parts)), **(values | changes))
 

@@ -1,8 +1,8 @@
 """What the tasks call: composes the toolkit, prints, and chooses exit codes. Nothing else does.
 
-Exit code 0 says done; 1, something is pending; 2, an error, which stands on stderr in a short
-paragraph (`invoke --debug` adds the traceback), or a problem that migrate-status lists. Imports
-stand where they are used, so that `invoke --list` needs none of them.
+Exit code 0 says done; 1, something is pending or different; 2, an error, which stands on stderr in
+a short paragraph (`invoke --debug` adds the traceback), or a problem that migrate-status lists.
+Imports stand where they are used, so that `invoke --list` needs none of them.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections import Counter
 from contextlib import contextmanager
-from datetime import UTC
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from secrets import token_hex
 from time import perf_counter
-from typing import TYPE_CHECKING, ParamSpec, TextIO
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
 
 from invoke.exceptions import Exit
 
+from toolkit import report
 from toolkit.errors import RefusedError, ServerError, ToolkitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from toolkit.engine import Done, Engine, Rehearsed
-    from toolkit.plan import Step
+    from toolkit.engine import Done, Engine
     from toolkit.settings import Settings
+    from toolkit.verification import Verdict
 
 P = ParamSpec("P")
 ROOT = Path(__file__).resolve().parent.parent  # as in settings, which imports environs
@@ -136,13 +137,13 @@ def migrate_up(
     count = _count(steps)
     with _engine() as (engine, settings):
         if dry_run:
-            _say_rehearsal(
-                engine.rehearse_up(to, count, allow_out_of_order=allow_out_of_order), settings
-            )
+            rehearsed = engine.rehearse_up(to, count, allow_out_of_order=allow_out_of_order)
+            _say_all(report.rehearsal(rehearsed, settings))
             return
         started = perf_counter()
         done = engine.up(to, count, allow_out_of_order=allow_out_of_order, on_step=_say_step)
-        _say_total(done, started, settings, f"nothing to apply: {settings.url} is up to date")
+    nothing = f"nothing to apply: {settings.url} is up to date"
+    _say(report.total(done, perf_counter() - started, settings) if done else nothing)
 
 
 @command
@@ -150,11 +151,12 @@ def migrate_down(*, to: str | None = None, steps: str | None = None, dry_run: bo
     count = _count(steps)
     with _engine() as (engine, settings):
         if dry_run:
-            _say_rehearsal(engine.rehearse_down(to, count), settings)
+            _say_all(report.rehearsal(engine.rehearse_down(to, count), settings))
             return
         started = perf_counter()
         done = engine.down(to, count, on_step=_say_step)
-        _say_total(done, started, settings, f"nothing to roll back: {settings.url}")
+    nothing = f"nothing to roll back: {settings.url}"
+    _say(report.total(done, perf_counter() - started, settings) if done else nothing)
 
 
 @command
@@ -162,7 +164,8 @@ def migrate_redo(*, steps: str | None = None) -> None:
     with _engine() as (engine, settings):
         started = perf_counter()
         done = engine.redo(_count(steps), on_step=_say_step)
-        _say_total(done, started, settings, f"nothing to roll back: {settings.url}")
+    nothing = f"nothing to roll back: {settings.url}"
+    _say(report.total(done, perf_counter() - started, settings) if done else nothing)
 
 
 @command
@@ -187,11 +190,9 @@ def migrate_status(*, as_json: bool) -> None:
     with _engine() as (engine, settings):
         steps = engine.plan().steps
     if as_json:
-        _say(
-            json.dumps({"database": f"{settings.url}", "migrations": [_as_json(s) for s in steps]})
-        )
+        _say_json(report.status_json(steps, settings))
     else:
-        _say_status(steps, settings)
+        _say_all(report.status(steps, settings))
     if any(step.problem for step in steps):
         raise Exit(code=2)
     if not all(step.applied for step in steps):
@@ -199,12 +200,64 @@ def migrate_status(*, as_json: bool) -> None:
 
 
 @command
+def migrate_check(models: str, *, as_json: bool) -> None:
+    from toolkit.drift import drift
+    from toolkit.history import TABLE
+
+    with _engine() as (engine, settings):
+        steps = engine.plan().steps
+        wanted = import_module(models).MODELS
+        differences = drift(engine.database, wanted, {TABLE, *settings.migrate_check_ignore})
+    if as_json:
+        _say_json(report.check_json(steps, differences, settings))
+    else:
+        _say_all(report.check(steps, differences, settings))
+    if any(step.problem for step in steps):
+        raise Exit(code=2)
+    if differences or not all(step.applied for step in steps):
+        raise Exit(code=1)
+
+
+@command
+def migrate_verify(seeds: str, *, with_seed: bool) -> None:
+    from toolkit.verification import verify
+
+    settings = _settings().for_migrations()
+    if settings.app_env == "production":
+        raise RefusedError(
+            "migrate-verify runs every rollback, and what a file does to a whole server, such as "
+            "DROP ROLE, is done: APP_ENV is production"
+        )
+    scratch = replace(settings, url=replace(settings.url, name=f"migrate_verify_{token_hex(8)}"))
+    insert = partial(_seed, scratch, seeds) if with_seed else None
+    started = perf_counter()
+    verdicts = verify(partial(_scratch, scratch), insert, _say_verdict)
+    _say(report.verified(verdicts, perf_counter() - started, settings))
+    if any(verdict.faults for verdict in verdicts):
+        raise Exit(code=1)
+
+
+@command
+def db_schema(*, as_json: bool) -> None:
+    from toolkit import catalog
+    from toolkit.database import connected, dedicated
+
+    settings = _settings()
+    database = dedicated(settings, "schema")
+    with connected(database, settings):
+        facts = catalog.read(database)
+    if as_json:
+        _say_json(report.schema_json(facts, settings))
+    else:
+        _say_all(report.schema(facts))
+
+
+@command
 def seed(seeds: str) -> None:
     settings = _settings()
     if settings.app_env == "production":
         raise RefusedError("seed inserts development data: APP_ENV is production")
-    with _pool(settings):
-        result = import_module(seeds).seed()
+    result = _seed(settings, seeds)
     _say(f"seeded {settings.url}: inserted {result.inserted}, unchanged {result.unchanged}")
 
 
@@ -227,22 +280,43 @@ def _settings() -> Settings:
 
 @contextmanager
 def _engine() -> Iterator[tuple[Engine, Settings]]:
+    """The engine on the database that migrations go to, and the settings with its address."""
+    settings = _settings().for_migrations()
+    with _engine_on(settings) as engine:
+        yield engine, settings
+
+
+@contextmanager
+def _engine_on(settings: Settings) -> Iterator[Engine]:
     """The engine on a connection of its own, outside of the pool, that Ctrl-C can interrupt."""
     from toolkit.database import connected, dedicated
     from toolkit.engine import Engine
     from toolkit.interrupt import interruptible
 
-    settings = _settings().for_migrations()
     database = dedicated(settings, "migrate")
     with connected(database, settings), interruptible(database):
-        engine = Engine(
+        yield Engine(
             database,
             MIGRATIONS,
             lock_wait=settings.migrate_lock_wait_seconds,
             lock_timeout=settings.migrate_lock_timeout_seconds,
             report=_report,
         )
-        yield engine, settings
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[Engine]:
+    """The engine on a database that is made for the block, and dropped whatever happens."""
+    from toolkit import maintenance
+    from toolkit.interrupt import terminable
+
+    with terminable():
+        try:
+            maintenance.create_database(settings)
+            with _engine_on(settings) as engine:
+                yield engine
+        finally:
+            maintenance.drop_database(settings)
 
 
 @contextmanager
@@ -256,6 +330,11 @@ def _pool(settings: Settings) -> Iterator[None]:
             yield
     finally:
         database.close_all()
+
+
+def _seed(settings: Settings, seeds: str) -> Any:  # noqa: ANN401 # what the module's seed() returns
+    with _pool(settings):
+        return import_module(seeds).seed()
 
 
 def _run(words: Sequence[str], env: Mapping[str, str] | None = None) -> None:
@@ -273,6 +352,15 @@ def _run(words: Sequence[str], env: Mapping[str, str] | None = None) -> None:
 
 def _say(line: str) -> None:
     _print(line, sys.stdout)
+
+
+def _say_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        _say(line)
+
+
+def _say_json(value: object) -> None:
+    _say(json.dumps(value))
 
 
 def _report(line: str) -> None:
@@ -296,50 +384,8 @@ def _count(text: str | None) -> int | None:
 
 
 def _say_step(done: Done) -> None:
-    _say(f"{done.verb} {done.name}  {_milliseconds(done.seconds)}")
+    _say(report.step(done))
 
 
-def _say_total(done: Sequence[Done], started: float, settings: Settings, nothing: str) -> None:
-    verbs = Counter(step.verb for step in done)
-    counts = ", ".join(f"{count} {verb}" for verb, count in verbs.items())
-    elapsed = _milliseconds(perf_counter() - started)
-    _say(f"{counts} in {elapsed}: {settings.url}" if done else nothing)
-
-
-def _say_rehearsal(rehearsed: Sequence[Rehearsed], settings: Settings) -> None:
-    for step in rehearsed:
-        _say(f"-- {step.name}")
-        if step.statements is None:
-            _say("-- not tried: it runs outside of a transaction (atomic = False)")
-        for statement in step.statements or ():
-            _say(f"{statement.strip().rstrip(';')};")
-    _say(f"-- dry run, nothing was changed: {settings.url}")
-
-
-def _say_status(steps: Sequence[Step], settings: Settings) -> None:
-    for step in steps:
-        _say(f"{_when(step.applied_at)}  {step.name}")
-    for step in steps:
-        if step.problem:
-            _say(f"! {step.said()}")
-    applied = sum(step.applied for step in steps)
-    _say(f"{applied} applied, {len(steps) - applied} pending on {settings.url}")
-
-
-def _as_json(step: Step) -> dict[str, str | None]:
-    return {
-        "name": step.name,
-        "state": "applied" if step.applied else "pending",
-        "applied_at": step.applied_at.isoformat() if step.applied_at else None,
-        "problem": step.problem,
-    }
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"
-
-
-def _when(applied_at: datetime | None) -> str:
-    if applied_at is None:
-        return "pending".ljust(len("0000-00-00 00:00:00 UTC"))
-    return f"{applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _say_verdict(verdict: Verdict) -> None:
+    _say_all(report.verdict(verdict))

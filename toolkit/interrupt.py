@@ -1,4 +1,7 @@
-"""Ctrl-C while the server works: Python is told only when the statement is over, so cancel it."""
+"""Ctrl-C while the server works: Python is told only when the statement is over, so cancel it.
+
+A process that is asked to end otherwise can be made to clean up as it does after Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +41,15 @@ def interruptible(database: PostgresqlDatabase) -> Iterator[None]:
         writer.close()
         thread.join()
         reader.close()
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Take a termination, or the end of the terminal, for a Ctrl-C during the block."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)

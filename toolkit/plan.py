@@ -51,6 +51,11 @@ class Step:
         """Whether the step runs in a transaction."""
         return self.file is not None and self.file.content.atomic
 
+    @property
+    def irreversible(self) -> bool:
+        """Whether the file says that it has no rollback."""
+        return self.file is not None and self.file.content.irreversible
+
     def said(self) -> str:
         """The problem in words, with the way out."""
         words = WAYS_OUT.get(self.problem or "", self.problem or "")

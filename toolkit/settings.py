@@ -75,6 +75,7 @@ class Settings:
     migration_url: DatabaseURL | None
     migrate_lock_wait_seconds: int
     migrate_lock_timeout_seconds: int
+    migrate_check_ignore: tuple[str, ...]
 
     @classmethod
     def load(cls, env_file: Path = ROOT / ".env") -> Settings:
@@ -99,6 +100,7 @@ class Settings:
             "pool_wait_seconds": env.int("DB_POOL_WAIT_TIMEOUT", 5, validate=at_least_1),
             "migrate_lock_wait_seconds": env.int("MIGRATE_LOCK_WAIT", 60, validate=at_least_1),
             "migrate_lock_timeout_seconds": env.int("MIGRATE_LOCK_TIMEOUT", 5, validate=at_least_1),
+            "migrate_check_ignore": _names(env.str("MIGRATE_CHECK_IGNORE", "")),
         }
         problems: Problems = defaultdict(list)
         try:
@@ -147,6 +149,11 @@ class Settings:
         inherited = {name: value for name, value in os.environ.items() if name[:2] != "PG"}
         parts = {name: str(getattr(self.url, field)) for name, field in PARTS.items()}
         return inherited | parts
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _read(env_file: Path) -> dict[str, str | None]:

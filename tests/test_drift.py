@@ -1,0 +1,407 @@
+"""The models beside the live schema: every change is found and told, and nothing else is."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from peewee import (
+    SQL,
+    AutoField,
+    CharField,
+    Check,
+    DecimalField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+from playhouse.postgres_ext import BinaryJSONField, DateTimeTZField
+
+from models import MODELS
+from tests.conftest import execute
+from toolkit.database import dedicated
+from toolkit.drift import drift
+from toolkit.errors import AccessDeniedError, DatabaseError
+from toolkit.history import TABLE
+
+
+class Author(Model):
+    """A table for others to point at."""
+
+    email = CharField(max_length=100, unique=True)
+    name = TextField(default="")
+
+    class Meta:
+        table_name = "authors"
+
+
+class Book(Model):
+    """A table with one of everything."""
+
+    id = AutoField()
+    author = ForeignKeyField(Author, on_delete="CASCADE")
+    title = CharField(max_length=200)
+    price = DecimalField(10, 2, constraints=[Check("price >= 0", name="price_is_positive")])
+    stock = IntegerField(constraints=[SQL("DEFAULT 1")])
+    made = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
+    tags = BinaryJSONField(null=True)
+    shelf = TextField(null=True, collation='"C"')
+
+    class Meta:
+        table_name = "Order Books"
+        indexes = ((("title", "price"), True),)
+
+
+Book.add_index(Book.made, name="in_stock", where=(Book.stock > 0))
+Book.add_index(SQL('CREATE INDEX lower_title ON "Order Books" (lower(title))'))
+OWN = [Author, Book]
+BOOKS = '"Order Books"'
+
+CHANGES = {
+    "type": (
+        "ALTER TABLE {t} ALTER title TYPE text",
+        "{t}.title: the database has text, the model character varying(200)",
+    ),
+    "length": (
+        "ALTER TABLE {t} ALTER title TYPE varchar(100)",
+        "{t}.title: the database has character varying(100), the model character varying(200)",
+    ),
+    "precision": (
+        "ALTER TABLE {t} ALTER price TYPE numeric(12, 2)",
+        "{t}.price: the database has numeric(12,2), the model numeric(10,2)",
+    ),
+    "precision of a time": (
+        "ALTER TABLE {t} ALTER made TYPE timestamptz(3)",
+        "{t}.made: the database has timestamp(3) with time zone, the model timestamp with",
+    ),
+    "time zone": (
+        "ALTER TABLE {t} ALTER made TYPE timestamp",
+        (
+            "{t}.made: the database has timestamp without time zone, "
+            "the model timestamp with time zone"
+        ),
+    ),
+    "json for jsonb": (
+        "DROP INDEX book_tags; ALTER TABLE {t} ALTER tags TYPE json",
+        "{t}.tags: the database has json, the model jsonb",
+    ),
+    "NOT NULL dropped": (
+        "ALTER TABLE {t} ALTER title DROP NOT NULL",
+        "{t}.title: only the model has NOT NULL",
+    ),
+    "NOT NULL added": (
+        "ALTER TABLE {t} ALTER tags SET NOT NULL",
+        "{t}.tags: only the database has NOT NULL",
+    ),
+    "default dropped": (
+        "ALTER TABLE {t} ALTER made DROP DEFAULT",
+        "{t}.made: only the model has DEFAULT now()",
+    ),
+    "default changed": (
+        "ALTER TABLE {t} ALTER stock SET DEFAULT 2",
+        "{t}.stock: the database has DEFAULT 2, the model DEFAULT 1",
+    ),
+    "default added": (
+        "ALTER TABLE {t} ALTER title SET DEFAULT ''",
+        "{t}.title: only the database has DEFAULT ''::character varying",
+    ),
+    "collation": (
+        'ALTER TABLE {t} ALTER shelf TYPE text COLLATE "POSIX"',
+        '{t}.shelf: the database has COLLATE "POSIX", the model COLLATE "C"',
+    ),
+    "identity": (
+        (
+            'ALTER TABLE {t} ALTER id DROP DEFAULT; DROP SEQUENCE "Order Books_id_seq"; '
+            "ALTER TABLE {t} ALTER id ADD GENERATED ALWAYS AS IDENTITY"
+        ),
+        "{t}.id: only the database has GENERATED ALWAYS AS IDENTITY",
+    ),
+    "generated": (
+        (
+            "ALTER TABLE {t} DROP stock; ALTER TABLE {t} ADD stock integer NOT NULL "
+            "GENERATED ALWAYS AS (1) STORED; "
+            "CREATE INDEX in_stock ON {t} (made) WHERE (stock > 0)"
+        ),
+        "{t}.stock: only the database has GENERATED ALWAYS AS (1) STORED",
+    ),
+    "index gone": (
+        "DROP INDEX in_stock",
+        "{t}, index in_stock: only the model has this index",
+    ),
+    "index renamed": (
+        "ALTER INDEX in_stock RENAME TO other",
+        "{t}, index other: only the database has this index",
+    ),
+    "index more": (
+        "CREATE INDEX more ON {t} (price)",
+        "{t}, index more: only the database has this index",
+    ),
+    "index method": (
+        "DROP INDEX in_stock; CREATE INDEX in_stock ON {t} USING hash (made) WHERE stock > 0",
+        "USING hash (made) WHERE stock > 0, the model CREATE INDEX in_stock",
+    ),
+    "index columns": (
+        "DROP INDEX in_stock; CREATE INDEX in_stock ON {t} (price) WHERE stock > 0",
+        "USING btree (price) WHERE stock > 0, the model CREATE INDEX in_stock",
+    ),
+    "index order": (
+        "DROP INDEX in_stock; CREATE INDEX in_stock ON {t} (made DESC) WHERE stock > 0",
+        "(made DESC) WHERE stock > 0, the model CREATE INDEX in_stock",
+    ),
+    "index predicate": (
+        "DROP INDEX in_stock; CREATE INDEX in_stock ON {t} (made) WHERE stock > 1",
+        "(made) WHERE stock > 1, the model CREATE INDEX in_stock",
+    ),
+    "index predicate gone": (
+        "DROP INDEX in_stock; CREATE INDEX in_stock ON {t} (made)",
+        "(made), the model CREATE INDEX in_stock",
+    ),
+    "index expression": (
+        "DROP INDEX lower_title; CREATE INDEX lower_title ON {t} (upper(title))",
+        "(upper(title::text)), the model CREATE INDEX lower_title",
+    ),
+    "index uniqueness": (
+        "DROP INDEX in_stock; CREATE UNIQUE INDEX in_stock ON {t} (made) WHERE stock > 0",
+        "the database has CREATE UNIQUE INDEX in_stock",
+    ),
+    "index operator class": (
+        "DROP INDEX book_tags; CREATE INDEX book_tags ON {t} USING gin (tags jsonb_path_ops)",
+        "(tags jsonb_path_ops), the model CREATE INDEX book_tags",
+    ),
+    "index invalid": (
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'in_stock'::regclass",
+        "{t}, index in_stock: only the database has INVALID",
+    ),
+    "unique gone": (
+        "DROP INDEX author_email",
+        "authors, index author_email: only the model has this index",
+    ),
+    "CHECK gone": (
+        "ALTER TABLE {t} DROP CONSTRAINT price_is_positive",
+        "{t}, constraint price_is_positive: only the model has this constraint",
+    ),
+    "CHECK changed": (
+        (
+            "ALTER TABLE {t} DROP CONSTRAINT price_is_positive, "
+            "ADD CONSTRAINT price_is_positive CHECK (price > 0)"
+        ),
+        "the database has CHECK ((price > (0)::numeric)), the model CHECK ((price >= (0)",
+    ),
+    "CHECK not valid": (
+        (
+            "ALTER TABLE {t} DROP CONSTRAINT price_is_positive, "
+            "ADD CONSTRAINT price_is_positive CHECK (price >= 0) NOT VALID"
+        ),
+        "the database has CHECK ((price >= (0)::numeric)) NOT VALID, the model",
+    ),
+    "CHECK more": (
+        "ALTER TABLE {t} ADD CONSTRAINT stock_is_low CHECK (stock < 9)",
+        "{t}, constraint stock_is_low: only the database has this constraint",
+    ),
+    "FK gone": (
+        'ALTER TABLE {t} DROP CONSTRAINT "Order Books_author_id_fkey"',
+        '{t}, constraint "Order Books_author_id_fkey": only the model has this constraint',
+    ),
+    "FK action": (
+        (
+            'ALTER TABLE {t} DROP CONSTRAINT "Order Books_author_id_fkey", '
+            "ADD FOREIGN KEY (author_id) REFERENCES authors (id)"
+        ),
+        (
+            "REFERENCES authors(id), the model FOREIGN KEY (author_id) REFERENCES authors(id) "
+            "ON DELETE CASCADE"
+        ),
+    ),
+    "FK deferrable": (
+        'ALTER TABLE {t} ALTER CONSTRAINT "Order Books_author_id_fkey" DEFERRABLE',
+        "ON DELETE CASCADE DEFERRABLE, the model",
+    ),
+    "PK gone": (
+        'ALTER TABLE {t} DROP CONSTRAINT "Order Books_pkey"',
+        '{t}, constraint "Order Books_pkey": only the model has this constraint',
+    ),
+    "PK of more": (
+        'ALTER TABLE {t} DROP CONSTRAINT "Order Books_pkey", ADD PRIMARY KEY (id, title)',
+        "the database has PRIMARY KEY (id, title), the model PRIMARY KEY (id)",
+    ),
+    "column more": (
+        "ALTER TABLE {t} ADD more integer",
+        "{t}.more: only the database has this column",
+    ),
+    "column gone": (
+        "ALTER TABLE {t} DROP shelf",
+        "{t}.shelf: only the model has this column",
+    ),
+    "column renamed": (
+        "ALTER TABLE {t} RENAME shelf TO place",
+        "{t}.place: only the database has this column",
+    ),
+    "table more": ("CREATE TABLE more ()", "more: only the database has this table"),
+    "table gone": ("DROP TABLE {t}", "{t}: only the model has this table"),
+    "unlogged": ("ALTER TABLE {t} SET UNLOGGED", "{t}: only the database has UNLOGGED"),
+    "row security": (
+        "ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
+        "{t}: only the database has ROW LEVEL SECURITY",
+    ),
+    "sequence's owner": (
+        'ALTER SEQUENCE "Order Books_id_seq" OWNED BY NONE',
+        'sequence "Order Books_id_seq": only the database has this sequence',
+    ),
+    "sequence's type": (
+        'ALTER SEQUENCE "Order Books_id_seq" AS bigint',
+        "the database has AS bigint START 1",
+    ),
+    "sequence's step": (
+        'ALTER SEQUENCE "Order Books_id_seq" INCREMENT 5',
+        "INCREMENT 5 MINVALUE",
+    ),
+}
+
+
+def said(db, models=OWN, ignored=()):
+    return [
+        difference.said("the database", "the model") for difference in drift(db, models, ignored)
+    ]
+
+
+@pytest.fixture
+def live(db):
+    with db.bind_ctx(OWN):
+        db.create_tables(OWN)
+    return db
+
+
+@pytest.mark.parametrize(("change", "sentence"), CHANGES.values(), ids=CHANGES)
+def test_a_change_is_found_and_told(live, change, sentence):
+    assert said(live) == []
+    live.execute_sql(change.format(t=BOOKS))
+    assert [line for line in said(live) if sentence.format(t=BOOKS) in line], said(live)
+
+
+def test_one_change_is_one_line(live):
+    live.execute_sql(f"ALTER TABLE {BOOKS} ALTER stock SET DEFAULT 2")
+    live.execute_sql("DROP TABLE authors CASCADE")
+    assert said(live) == [
+        f"{BOOKS}.stock: the database has DEFAULT 2, the model DEFAULT 1",
+        f'{BOOKS}, constraint "Order Books_author_id_fkey": only the model has this constraint',
+        "authors: only the model has this table",
+    ]
+
+
+def test_what_models_cannot_declare_is_no_difference(live):
+    for statement in (
+        f"COMMENT ON TABLE {BOOKS} IS 'on shelves'",
+        f"CREATE VIEW cheap AS SELECT title FROM {BOOKS} WHERE price < 5",
+        "CREATE TYPE mood AS ENUM ('good')",
+        "CREATE SEQUENCE numbers",
+        "CREATE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE EXTENSION pg_stat_statements",
+    ):
+        live.execute_sql(statement)
+    assert said(live) == []
+
+
+def test_the_migrations_make_what_the_models_say(migrated):
+    assert said(migrated, MODELS, {TABLE}) == []
+    assert said(migrated, MODELS) == [f"{TABLE}: only the database has this table"]
+
+
+def test_an_ignored_table_is_left_out_whoever_has_it(live):
+    live.execute_sql(f"ALTER TABLE {BOOKS} DROP stock; DROP TABLE authors CASCADE")
+    live.execute_sql('CREATE TABLE "Not Ours" (id serial)')
+    assert said(live, ignored={"Order Books", "authors", "Not Ours"}) == []
+
+
+def everything(settings):
+    """What there is in the catalogs that a schema or a table leaves traces in."""
+    query = "SELECT count(*) FROM pg_namespace UNION ALL SELECT count(*) FROM pg_class"
+    return execute(settings, query)
+
+
+def test_nothing_is_left_behind_and_nothing_is_touched(live, settings):
+    before = everything(settings)
+    other = dedicated(settings, "other")
+    live.execute_sql("SET lock_timeout = '1s'")
+    with other.connection_context(), other.atomic():
+        other.execute_sql(f"LOCK TABLE {BOOKS}, authors IN EXCLUSIVE MODE")
+        assert said(live) == []
+    assert everything(settings) == before
+    assert live.execute_sql("SHOW search_path").fetchone() == ('"$user", public',)
+
+
+def test_models_that_the_server_does_not_take_are_an_error_and_leave_nothing(live, settings):
+    class Odd(Model):
+        number = IntegerField(constraints=[SQL("DEFAULT 'one'::no_such_type")])
+
+    before = everything(settings)
+    with pytest.raises(DatabaseError, match="no_such_type"):
+        drift(live, [Odd], ())
+    assert everything(settings) == before
+
+
+# Schemas, search paths and roles
+
+
+def test_a_search_path_with_another_schema_first_does_not_hide_the_tables(live):
+    live.execute_sql("CREATE SCHEMA mine; SET search_path = mine, public")
+    live.execute_sql("CREATE TABLE public.of_others (id integer)")
+    assert said(live) == []
+    live.execute_sql("CREATE TABLE mine.more (id integer)")
+    assert said(live) == ["more: only the database has this table"]
+    live.execute_sql("CREATE TABLE mine.authors (id integer)")
+    assert "authors.email: only the model has this column" in said(live)
+
+
+def test_objects_that_shadow_the_servers_own_do_not_fool_it(live):
+    live.execute_sql("CREATE SCHEMA evil; CREATE TABLE evil.pg_class (oid oid, relname name)")
+    live.execute_sql(
+        "CREATE FUNCTION evil.format_type(oid, integer) RETURNS text LANGUAGE sql AS "
+        "$$SELECT 'anything'$$"
+    )
+    live.execute_sql("SET search_path = evil, pg_catalog, public")
+    live.execute_sql(f"ALTER TABLE public.{BOOKS} ALTER title TYPE text")
+    assert f"{BOOKS}.title: the database has text, the model character varying(200)" in said(live)
+
+
+def test_tables_of_another_schema_by_the_search_path(db):
+    db.execute_sql('CREATE SCHEMA "My App"; SET search_path = "My App"')
+    with db.bind_ctx(OWN):
+        db.create_tables(OWN)
+    assert said(db) == []
+    db.execute_sql(f"ALTER TABLE {BOOKS} DROP stock; CREATE TABLE public.of_others (id integer)")
+    assert f"{BOOKS}.stock: only the model has this column" in said(db)
+
+
+def test_a_model_may_name_its_schema(db, monkeypatch):
+    db.execute_sql("CREATE SCHEMA app")
+    for model in OWN:
+        monkeypatch.setattr(model._meta, "schema", "app")
+    with db.bind_ctx(OWN):
+        db.create_tables(OWN)
+    assert said(db) == []
+    db.execute_sql("CREATE TABLE app.more (id integer); DROP INDEX app.in_stock")
+    assert said(db) == [
+        f"{BOOKS}, index in_stock: only the model has this index",
+        "more: only the database has this table",
+    ]
+    assert [model._meta.schema for model in OWN] == ["app", "app"]
+
+
+@pytest.fixture
+def stranger(settings):
+    """Settings of a role that owns nothing and may nothing; it goes with its rights."""
+    name = f"stranger_{uuid4().hex[:8]}"
+    password = settings.url.password
+    execute(settings, f"CREATE ROLE {name} LOGIN PASSWORD %s", password)
+    yield replace(settings, url=replace(settings.url, user=name))
+    execute(settings, f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_a_role_that_owns_no_table_needs_no_more_than_create(live, settings, stranger):
+    live.execute_sql(f"ALTER TABLE {BOOKS} ALTER stock SET DEFAULT 2")
+    visitor = dedicated(stranger, "check")
+    with visitor.connection_context():
+        with pytest.raises(AccessDeniedError, match="GRANT CREATE ON DATABASE"):
+            drift(visitor, OWN, ())
+        execute(settings, f'GRANT CREATE ON DATABASE "{settings.url.name}" TO {stranger.url.user}')
+        assert said(visitor) == [f"{BOOKS}.stock: the database has DEFAULT 2, the model DEFAULT 1"]

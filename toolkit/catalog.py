@@ -1,0 +1,319 @@
+"""A schema as plain facts, read out of pg_catalog, and how two of them differ.
+
+A fact is one thing of a schema, a column or an index for example, with what the server says of it.
+The facts of one schema read the same on PostgreSQL 15 to 18: sorted by kind and name, and after
+each table and view what belongs to it, its columns as they follow one another.
+
+What belongs to an extension is left out, for the extension stands for it; so are owners and
+privileges, which belong to a server's roles. The order of columns counts for nothing when two are
+compared. Reading writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from psycopg2.extensions import quote_ident
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from peewee import PostgresqlDatabase
+
+    Key = tuple[str, int, str]
+
+SPACES = """
+SELECT oid FROM pg_namespace
+WHERE CASE WHEN %(schemas)s::text[] IS NULL
+    THEN nspname !~ '^pg_' AND nspname <> 'information_schema'
+    ELSE nspname = ANY(%(schemas)s)
+END
+"""
+# Each gives the table or view that a thing belongs to, its name as SQL writes it, a column's place,
+# what is said of it, its source text, and the catalog and OID that a comment goes by. {own} leaves
+# out what belongs to an extension.
+QUERIES = {
+    "schema": """
+        SELECT NULL, quote_ident(nspname), 0, '{{}}'::json, NULL, x.tableoid, x.oid
+        FROM pg_namespace x WHERE oid = ANY(%(spaces)s::oid[]) AND {own}
+    """,
+    # Its comment is its author's, and another one in another version.
+    "extension": """
+        SELECT NULL, quote_ident(extname), 0, '{{}}'::json, NULL, NULL::oid, NULL::oid
+        FROM pg_extension
+    """,
+    "type": """
+        SELECT NULL, x.oid::regtype::text, 0, json_build_object(
+            'definition', CASE x.typtype
+                WHEN 'e' THEN 'ENUM (' || (
+                    SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder)
+                    FROM pg_enum WHERE enumtypid = x.oid
+                ) || ')'
+                WHEN 'd' THEN concat_ws(' ',
+                    'DOMAIN ' || format_type(x.typbasetype, x.typtypmod),
+                    CASE WHEN x.typnotnull THEN 'NOT NULL' END,
+                    'DEFAULT ' || pg_get_expr(x.typdefaultbin, 0),
+                    (SELECT string_agg(pg_get_constraintdef(oid), ' ' ORDER BY conname)
+                    FROM pg_constraint WHERE contypid = x.oid AND contype <> 'n')
+                )
+                WHEN 'r' THEN (
+                    SELECT 'RANGE OF ' || format_type(rngsubtype, NULL)
+                    FROM pg_range WHERE rngtypid = x.oid
+                )
+                ELSE '(' || (
+                    SELECT string_agg(
+                        quote_ident(attname) || ' ' || format_type(atttypid, atttypmod), ', '
+                        ORDER BY attnum
+                    )
+                    FROM pg_attribute WHERE attrelid = c.oid AND NOT attisdropped
+                ) || ')'
+            END
+        ), NULL, x.tableoid, x.oid
+        FROM pg_type x LEFT JOIN pg_class c ON c.oid = x.typrelid
+        WHERE x.typnamespace = ANY(%(spaces)s::oid[]) AND {own}
+        AND (x.typtype IN ('e', 'd', 'r') OR c.relkind = 'c')
+    """,
+    "function": """
+        SELECT NULL, x.oid::regprocedure::text, 0, json_build_object(
+            'kind', CASE x.prokind
+                WHEN 'a' THEN 'AGGREGATE' WHEN 'p' THEN 'PROCEDURE' WHEN 'w' THEN 'WINDOW'
+            END,
+            'result', 'RETURNS ' || pg_get_function_result(x.oid)
+        ), CASE WHEN x.prokind <> 'a' THEN pg_get_functiondef(x.oid) END, x.tableoid, x.oid
+        FROM pg_proc x WHERE x.pronamespace = ANY(%(spaces)s::oid[]) AND {own} AND NOT EXISTS (
+            SELECT FROM pg_depend i  -- a range type brings functions of its own
+            WHERE i.classid = x.tableoid AND i.objid = x.oid AND i.deptype = 'i'
+        )
+    """,
+    "table": """
+        SELECT NULL, x.oid::regclass::text, 0, json_build_object(
+            'kind', CASE x.relkind WHEN 'f' THEN 'FOREIGN' END,
+            'persistence', CASE x.relpersistence WHEN 'u' THEN 'UNLOGGED' END,
+            'parents', CASE WHEN x.relispartition THEN 'PARTITION OF ' ELSE 'INHERITS ' END || (
+                SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
+                FROM pg_inherits WHERE inhrelid = x.oid
+            ),
+            'bounds', pg_get_expr(x.relpartbound, x.oid),
+            'partitioning', 'PARTITION BY ' || pg_get_partkeydef(x.oid),
+            'row security', CASE
+                WHEN x.relforcerowsecurity AND x.relrowsecurity THEN 'FORCED ROW LEVEL SECURITY'
+                WHEN x.relrowsecurity THEN 'ROW LEVEL SECURITY'
+            END
+        ), NULL, x.tableoid, x.oid
+        FROM pg_class x
+        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND x.relkind IN ('r', 'p', 'f') AND {own}
+    """,
+    "view": """
+        SELECT NULL, x.oid::regclass::text, 0, json_build_object(
+            'kind', CASE x.relkind WHEN 'm' THEN 'MATERIALIZED' END
+        ), pg_get_viewdef(x.oid), x.tableoid, x.oid
+        FROM pg_class x
+        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND x.relkind IN ('v', 'm') AND {own}
+    """,
+    "column": """
+        SELECT x.oid::regclass::text, x.oid::regclass || '.' || quote_ident(a.attname), a.attnum,
+        json_build_object(
+            'type', format_type(a.atttypid, a.atttypmod),
+            'collation', CASE WHEN a.attcollation <> t.typcollation
+                THEN 'COLLATE ' || a.attcollation::regcollation END,
+            'nullability', CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+            'default', CASE a.attgenerated WHEN '' THEN
+                'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END,
+            'generation', 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')'
+                || CASE a.attgenerated WHEN 's' THEN ' STORED' WHEN 'v' THEN ' VIRTUAL' END,
+            'identity', CASE a.attidentity
+                WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
+                WHEN 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY'
+            END
+        ), NULL, x.tableoid, x.oid
+        FROM pg_class x
+        JOIN pg_attribute a ON a.attrelid = x.oid AND a.attnum > 0 AND NOT a.attisdropped
+        JOIN pg_type t ON t.oid = a.atttypid
+        LEFT JOIN pg_attrdef d ON d.adrelid = x.oid AND d.adnum = a.attnum
+        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND x.relkind IN ('r', 'p', 'f', 'v', 'm')
+        AND {own}
+    """,
+    # PostgreSQL 18 lists NOT NULL among the constraints; here it is the column's everywhere.
+    "constraint": """
+        SELECT c.conrelid::regclass::text, quote_ident(c.conname), 0, json_build_object(
+            'definition', pg_get_constraintdef(c.oid)
+        ), NULL, c.tableoid, c.oid
+        FROM pg_constraint c JOIN pg_class x ON x.oid = c.conrelid
+        WHERE c.connamespace = ANY(%(spaces)s::oid[]) AND c.contype NOT IN ('n', 't') AND {own}
+    """,
+    # The index of a constraint is told by the constraint.
+    "index": """
+        SELECT i.indrelid::regclass::text, quote_ident(n.relname), 0, json_build_object(
+            'definition', pg_get_indexdef(n.oid, 0, true),
+            'validity', CASE WHEN NOT i.indisvalid THEN 'INVALID' END
+        ), NULL, n.tableoid, n.oid
+        FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid
+        JOIN pg_class x ON x.oid = i.indrelid
+        WHERE n.relnamespace = ANY(%(spaces)s::oid[]) AND {own} AND NOT EXISTS (
+            SELECT FROM pg_constraint WHERE conindid = n.oid AND contype IN ('p', 'u', 'x')
+        )
+    """,
+    "trigger": """
+        SELECT g.tgrelid::regclass::text, quote_ident(g.tgname), 0, json_build_object(
+            'definition', pg_get_triggerdef(g.oid, true),
+            'firing', CASE g.tgenabled
+                WHEN 'D' THEN 'DISABLED'
+                WHEN 'R' THEN 'ENABLE REPLICA'
+                WHEN 'A' THEN 'ENABLE ALWAYS'
+            END
+        ), NULL, g.tableoid, g.oid
+        FROM pg_trigger g JOIN pg_class x ON x.oid = g.tgrelid
+        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND NOT g.tgisinternal AND {own}
+    """,
+    "sequence": """
+        SELECT o.refobjid::regclass::text, x.oid::regclass::text, 0, json_build_object(
+            'definition', concat('AS ', format_type(s.seqtypid, NULL), ' START ', s.seqstart,
+                ' INCREMENT ', s.seqincrement, ' MINVALUE ', s.seqmin, ' MAXVALUE ', s.seqmax,
+                ' CACHE ', s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' END),
+            'owner', 'OWNED BY ' || o.refobjid::regclass || '.' || quote_ident(a.attname)
+        ), NULL, x.tableoid, x.oid
+        FROM pg_class x JOIN pg_sequence s ON s.seqrelid = x.oid
+        LEFT JOIN pg_depend o ON o.classid = 'pg_class'::regclass AND o.objid = x.oid
+            AND o.refclassid = 'pg_class'::regclass AND o.deptype IN ('a', 'i')
+        LEFT JOIN pg_attribute a ON a.attrelid = o.refobjid AND a.attnum = o.refobjsubid
+        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND {own}
+    """,
+}
+COMMENTED = """
+SELECT owner, name, place, details, source, 'COMMENT ' || quote_literal(description)
+FROM ({query}) thing (owner, name, place, details, source, catalog, id)
+LEFT JOIN pg_description ON classoid = catalog AND objoid = id AND objsubid = place
+"""
+OWN = """NOT EXISTS (
+    SELECT FROM pg_depend e WHERE e.classid = x.tableoid AND e.objid = x.oid AND e.deptype = 'e'
+)"""
+KINDS = tuple(QUERIES)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing of a schema.
+
+    `table` is the table or view that it belongs to, `details` what is said of it, by name.
+    `source` is the text of a view or a function, which counts in a comparison and in no listing:
+    each version of PostgreSQL writes it in a way of its own.
+    """
+
+    kind: str
+    name: str
+    table: str | None = None
+    details: dict[str, str] = field(default_factory=dict)
+    source: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What a sentence about it begins with."""
+        if self.kind in ("table", "column"):
+            return self.name
+        where = f"{self.table}, " if self.table else ""
+        return f"{where}{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one side has of a subject and what the other; None where it has nothing."""
+
+    subject: str
+    here: str | None
+    there: str | None
+
+    def said(self, here: str, there: str) -> str:
+        """The difference as a sentence, with the names of both sides."""
+        if self.here and self.there:
+            return f"{self.subject}: {here} has {self.here}, {there} {self.there}"
+        return f"{self.subject}: only {here if self.here else there} has {self.here or self.there}"
+
+
+def search_path(database: PostgresqlDatabase) -> list[str]:
+    """The schemas in which the session looks for a name, the one where it creates first."""
+    (names,) = database.execute_sql("SELECT pg_catalog.current_schemas(false)").fetchone()
+    return [name for name in names if name != "information_schema" and name[:3] != "pg_"]
+
+
+def set_search_path(database: PostgresqlDatabase, schemas: Sequence[str]) -> None:
+    """Look for names in these schemas, and in pg_catalog first, until the transaction ends."""
+    path = ", ".join(quote_ident(schema, database.connection()) for schema in schemas)
+    database.execute_sql("SELECT pg_catalog.set_config('search_path', %s, true)", (path,))
+
+
+def read(
+    database: PostgresqlDatabase,
+    schemas: Sequence[str] | None = None,
+    path: Sequence[str] | None = None,
+) -> list[Fact]:
+    """The facts of some schemas, or of all but the server's own.
+
+    What is in one of `path` goes by its plain name, and all else with its schema's; without a path
+    that is the schema where the session creates.
+    """
+    with database.atomic() as transaction:
+        set_search_path(database, search_path(database)[:1] if path is None else path)
+        names = {"schemas": None if schemas is None else list(schemas)}
+        spaces = [oid for (oid,) in database.execute_sql(SPACES, names).fetchall()]
+        things = [
+            (kind, row)
+            for kind, query in QUERIES.items()
+            for row in database.execute_sql(
+                COMMENTED.format(query=query.format(own=OWN)), {"spaces": spaces}
+            ).fetchall()
+        ]
+        transaction.rollback()  # the search_path is as it was
+    kinds = {name: KINDS.index(kind) for kind, (table, name, *_) in things if table is None}
+
+    def place(thing: tuple[str, Sequence[Any]]) -> tuple[Any, ...]:
+        table, name, number, *_ = thing[1]
+        own = KINDS.index(thing[0])
+        return (kinds[table], table, own, number, name) if table else (own, name)
+
+    return [_fact(*thing) for thing in sorted(things, key=place)]
+
+
+def compare(here: Iterable[Fact], there: Iterable[Fact]) -> list[Difference]:
+    """How two schemas differ; of what a table has, nothing is told where the table is missing."""
+    left, right = _by_key(here), _by_key(there)
+    lonely = {name for kind, name in _tables(left) ^ _tables(right)}
+    return [
+        difference
+        for key, fact in sorted((left | right).items())
+        if fact.table not in lonely
+        for difference in _differences(left.get(key), right.get(key))
+    ]
+
+
+def _by_key(facts: Iterable[Fact]) -> dict[Key, Fact]:
+    return {(fact.table or fact.name, KINDS.index(fact.kind), fact.name): fact for fact in facts}
+
+
+def _tables(facts: Mapping[Key, Fact]) -> set[tuple[str, str]]:
+    return {(fact.kind, fact.name) for fact in facts.values() if fact.kind in ("table", "view")}
+
+
+def _differences(here: Fact | None, there: Fact | None) -> Iterator[Difference]:
+    if here is None or there is None:
+        fact = here or there
+        assert fact  # noqa: S101 # a key comes from one of the two
+        this = f"this {fact.kind}"
+        yield Difference(fact.subject, this if here else None, this if there else None)
+        return
+    for name in sorted(here.details.keys() | there.details.keys()):
+        ours, theirs = here.details.get(name), there.details.get(name)
+        if ours != theirs:
+            yield Difference(here.subject, ours, theirs)
+    if here.source != there.source:
+        yield Difference(here.subject, _one_line(here.source), _one_line(there.source))
+
+
+def _fact(kind: str, row: Sequence[Any]) -> Fact:
+    table, name, _, details, source, comment = row
+    said = {key: text for key, text in (details | {"comment": comment}).items() if text}
+    return Fact(kind, name, table, said, source)
+
+
+def _one_line(text: str | None) -> str | None:
+    return text and " ".join(text.split())
