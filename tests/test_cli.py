@@ -1,5 +1,6 @@
 """The tasks as a user runs them: what they say, their exit codes, and bad input."""
 
+import json
 import os
 import pty
 import re
@@ -76,6 +77,82 @@ def test_status_of_an_empty_database_is_pending_and_creates_nothing(app, setting
     assert tables(settings) == []
 
 
+def test_check_agrees_with_what_the_migrations_made(app, settings):
+    done = app.invoke("migrate-up", "migrate-check")
+    assert done.returncode == 0, done
+    assert f"the models and the database agree: {place(settings)}" in done.stdout
+
+
+def test_check_tells_every_difference(app, settings):
+    app.invoke("migrate-up")
+    execute(settings, "ALTER TABLE sessions ALTER expire TYPE timestamptz")
+    execute(settings, "DROP INDEX idx_sessions_expire")
+    execute(settings, "CREATE TABLE others (id integer)")
+    done = app.invoke("migrate-check", MIGRATE_CHECK_IGNORE="others, and_more")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        (
+            "sessions.expire: the database has timestamp with time zone, "
+            "the model timestamp(6) without time zone"
+        ),
+        "sessions, index idx_sessions_expire: only the model has this index",
+        f"2 different: {place(settings)}",
+    ]
+    told = json.loads(app.invoke("migrate-check", "--json").stdout)
+    assert told["database"] == place(settings)
+    assert (told["pending"], told["problems"]) == ([], [])
+    assert told["differences"][0] == {
+        "subject": "others",
+        "database": "this table",
+        "model": None,
+    }
+    assert len(told["differences"]) == 3
+
+
+def test_check_on_an_empty_database_is_pending_and_creates_nothing(app, settings):
+    done = app.invoke("migrate-check")
+    assert done.returncode == 1
+    assert "pending: 001_create_audit_log" in done.stdout
+    assert "2 pending, 2 different" in done.stdout
+    assert tables(settings) == []
+
+
+def test_check_of_an_edited_migration_is_a_problem(app):
+    app.invoke("migrate-up")
+    path = app.folder / "migrations" / "002_create_sessions.py"
+    path.write_text(f"{path.read_text()}# edited\n")
+    done = app.invoke("migrate-check")
+    assert done.returncode == 2
+    assert "! 002_create_sessions: it was edited" in done.stdout
+    told = json.loads(app.invoke("migrate-check", "--json").stdout)
+    assert told["problems"] == [{"name": "002_create_sessions", "problem": "edited"}]
+
+
+def test_schema_lists_what_is_there(app, settings):
+    app.invoke("migrate-up")
+    done = app.invoke("db-schema")
+    assert done.returncode == 0
+    listed = done.stdout.partition("table sessions\n")[2].splitlines()
+    assert listed == [
+        "  sid     character varying NOT NULL",
+        "  sess    jsonb NOT NULL",
+        "  expire  timestamp(6) without time zone NOT NULL",
+        "  constraint sessions_pkey  PRIMARY KEY (sid)",
+        (
+            "  index idx_sessions_expire  "
+            "CREATE INDEX idx_sessions_expire ON sessions USING btree (expire)"
+        ),
+    ]
+    told = json.loads(app.invoke("db-schema", "--json").stdout)
+    assert told["database"] == place(settings)
+    assert {"kind": "column", "name": "sessions.sid", "table": "sessions"}.items() <= told[
+        "schema"
+    ][-5].items()
+    execute(settings, "DROP TABLE audit_log, migratehistory, sessions")
+    app.invoke("migrate-up")
+    assert app.invoke("db-schema").stdout == done.stdout
+
+
 def test_db_reset_starts_over(app, settings):
     app.invoke("migrate-up", "seed")
     execute(settings, "CREATE TABLE left_over (id INTEGER)")
@@ -124,7 +201,17 @@ def test_migrate_create_writes_a_file_that_runs_when_it_is_filled_in(app, settin
 
 
 @pytest.mark.parametrize(
-    "task", ["migrate-up", "migrate-down", "migrate-status", "seed", "db-reset"]
+    "task",
+    [
+        "migrate-up",
+        "migrate-down",
+        "migrate-status",
+        "migrate-check",
+        "migrate-verify",
+        "db-schema",
+        "seed",
+        "db-reset",
+    ],
 )
 def test_no_server(app, settings, task):
     url = settings.url.render(with_password=True).replace(
@@ -133,7 +220,9 @@ def test_no_server(app, settings, task):
     assert_error(app.invoke(task, DATABASE_URL=url), "Connection refused", "invoke db-up")
 
 
-@pytest.mark.parametrize("task", ["migrate-up", "migrate-down", "migrate-status", "seed"])
+@pytest.mark.parametrize(
+    "task", ["migrate-up", "migrate-down", "migrate-status", "migrate-check", "db-schema", "seed"]
+)
 def test_no_database(app, task):
     url = app.environment["DATABASE_URL"] + "gone"
     assert_error(app.invoke(task, DATABASE_URL=url), "does not exist", "invoke db-reset")
@@ -150,6 +239,7 @@ def test_no_database(app, task):
         (["seed"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
         (["seed"], {}, ["invoke migrate-up", "does not exist"]),
         (["db-reset"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
+        (["migrate-verify"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
         (["db-up", "--via=podman"], {}, ["--via takes docker or local"]),
         (["migrate-create", ""], {}, ["is no name for a migration"]),
         (["migrate-create", "../x"], {}, ["is no name for a migration"]),

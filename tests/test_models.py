@@ -1,13 +1,16 @@
 """The schema: what the migrations make, what the models say, and what was specified."""
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from models import MODELS, AuditLog, Session
 from tests.conftest import execute
+from toolkit.catalog import read
 from toolkit.engine import Engine
+from toolkit.history import TABLE
 from toolkit.settings import ROOT
 
 SPECIFIED = """
@@ -28,33 +31,10 @@ CREATE TABLE sessions (
 CREATE INDEX idx_sessions_expire ON sessions (expire);
 """
 
-COLUMNS = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       pg_get_expr(d.adbin, d.adrelid)
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
-  AND c.relname <> 'migratehistory' ORDER BY c.relname, a.attnum
-"""
-INDEXES = """
-SELECT tablename, indexname, indexdef FROM pg_indexes
-WHERE schemaname = current_schema() AND tablename <> 'migratehistory' ORDER BY indexname
-"""
-CONSTRAINTS = """
-SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
-WHERE connamespace = current_schema()::regnamespace
-  AND conname NOT LIKE 'migratehistory%%' ORDER BY conname
-"""
-SEQUENCES = """
-SELECT sequencename, data_type::text FROM pg_sequences
-WHERE schemaname = current_schema() AND sequencename NOT LIKE 'migratehistory%%' ORDER BY 1
-"""
-
 
 def schema(db):
-    """Every column, index, constraint and sequence of ours, as the catalog has them."""
-    queries = (COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES)
-    return [row for query in queries for row in db.execute_sql(query).fetchall()]
+    """Every fact of ours, as the catalog has it."""
+    return [fact for fact in read(db) if TABLE not in (fact.name, fact.table)]
 
 
 @pytest.fixture
@@ -64,7 +44,8 @@ def specified(db):
         db.execute_sql(SPECIFIED)
         facts = schema(db)
         transaction.rollback()
-    assert len(facts) == 10 + 3 + 2 + 1
+    kinds = Counter(fact.kind for fact in facts)
+    assert [kinds[kind] for kind in ("table", "column", "constraint", "index")] == [2, 10, 2, 1]
     return facts
 
 
@@ -82,7 +63,7 @@ def test_rollbacks_leave_nothing_behind(db):
     engine = Engine(db, ROOT / "migrations")
     engine.up()
     engine.down(to="zero")
-    assert schema(db) == []
+    assert {fact.kind for fact in schema(db)} == {"schema", "extension"}
     assert db.execute_sql("SELECT count(*) FROM migratehistory").fetchone() == (0,)
 
 

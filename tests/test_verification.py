@@ -1,0 +1,215 @@
+"""migrate-verify: a rollback that does not undo its migration is caught, and nothing else is."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import execute, until
+
+HEAD = "def migrate(migrator, database, *, fake=False):\n    {up}\n\n\n"
+TAIL = "def rollback(migrator, database, *, fake=False):\n    {down}\n"
+DATABASES = "SELECT count(*) FROM pg_database WHERE datname LIKE 'migrate_verify%%'"
+
+
+def file(up, down):
+    return (HEAD + TAIL).format(up=f"migrator.sql({up!r})", down=f"migrator.sql({down!r})")
+
+
+@pytest.fixture
+def verify(app, settings):
+    """Runs migrate-verify in a copy of the project with these more files, by their names."""
+
+    def run(*flags, **files):
+        for name, text in files.items():
+            app.write(f"migrations/{name.removeprefix('m')}.py", text)
+        done = app.invoke("migrate-verify", *flags)
+        assert execute(settings, DATABASES) == [(0,)]
+        assert execute(settings, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [
+            (0,)
+        ]
+        return done
+
+    return run
+
+
+def lines(done):
+    """What was said, without the times."""
+    return [re.sub(r"  \d+ ms$", "", line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("flags", [(), ("--with-seed",)])
+def test_our_own_rollbacks_are_good(verify, settings, flags):
+    done = verify(*flags)
+    assert done.returncode == 0, done
+    assert lines(done)[:3] == [
+        "verified 001_create_audit_log",
+        "verified 002_create_sessions",
+        "verified all in a row, down to empty and up",
+    ]
+    assert lines(done)[3].startswith("every rollback undoes its migration, in ")
+    assert lines(done)[3].endswith(f"beside {settings.url}")
+
+
+FAULTY = {
+    "an index forgotten": (
+        "CREATE INDEX by_action ON audit_log (action); CREATE TABLE more (id integer)",
+        "DROP TABLE more",
+        ["audit_log, index by_action: only the schema after its rollback has this index"],
+    ),
+    "a view dropped": (
+        "ALTER TABLE sessions ADD more integer",
+        "DROP VIEW live; ALTER TABLE sessions DROP more",
+        ["view live: only the one before has this view"],
+    ),
+    "a default changed": (
+        "ALTER TABLE audit_log ALTER timestamp SET DEFAULT clock_timestamp()",
+        "ALTER TABLE audit_log ALTER timestamp DROP DEFAULT",
+        ['audit_log."timestamp": only the one before has DEFAULT now()'],
+    ),
+    "an enum type left": (
+        "CREATE TYPE mood AS ENUM ('good'); ALTER TABLE sessions ADD feels mood",
+        "ALTER TABLE sessions DROP feels",
+        ["type mood: only the schema after its rollback has this type"],
+    ),
+    "a function of before not restored": (
+        "CREATE OR REPLACE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 2'",
+        "SELECT 1",
+        ["function one(): the schema after its rollback has CREATE OR REPLACE FUNCTION"],
+    ),
+    "a table of another schema left": (
+        "CREATE SCHEMA other; CREATE TABLE other.things (id integer)",
+        "SELECT 1",
+        ["schema other: only", "other.things: only"],
+    ),
+    "a type changed": (
+        "ALTER TABLE sessions ALTER expire TYPE timestamptz(6)",
+        "ALTER TABLE sessions ALTER expire TYPE timestamp",
+        ["has timestamp without time zone, the one before timestamp(6) without time zone"],
+    ),
+    "a rollback that fails": (
+        "CREATE TABLE more (id integer)",
+        "DROP TABLE mroe",
+        ['table "mroe" does not exist'],
+    ),
+    "a row left, so that up fails": (
+        "INSERT INTO sessions VALUES ('one', '{}', now())",
+        "SELECT 1",
+        ["duplicate key value"],
+    ),
+}
+BEFORE = file(
+    "CREATE VIEW live AS SELECT sid FROM sessions; "
+    "CREATE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    "DROP VIEW live; DROP FUNCTION one()",
+)
+AFTER = file("CREATE TABLE later (id integer)", "DROP TABLE later")
+
+
+@pytest.mark.parametrize(("up", "down", "faults"), FAULTY.values(), ids=FAULTY)
+def test_a_rollback_that_does_not_undo_is_caught(verify, up, down, faults):
+    done = verify(m003_before=BEFORE, m004_faulty=file(up, down), m005_after=AFTER)
+    assert done.returncode == 1, done
+    said = lines(done)
+    assert [line for line in said if not line.startswith(("!", " "))][:5] == [
+        "verified 001_create_audit_log",
+        "verified 002_create_sessions",
+        "verified 003_before",
+        "faulty 004_faulty",
+        "verified 005_after",
+    ]
+    found = [line for line in said if line.startswith("! ")]
+    assert len(found) == len(faults)
+    for line, fault in zip(found, faults, strict=True):
+        assert fault in line
+    assert said[-1].startswith("to mend: 004_faulty, in ")
+
+
+def test_every_faulty_rollback_is_named_in_one_run(verify):
+    done = verify(
+        m003_a=file("CREATE TABLE a (id integer)", "SELECT 1"),
+        m004_b=file("CREATE TABLE b (id integer)", "DROP TABLE b"),
+        m005_c=file("CREATE TABLE c (id integer)", "DROP TABLE c, b"),
+    )
+    assert done.returncode == 1
+    assert "to mend: 003_a, 005_c, in" in done.stdout
+    assert "! a: only the schema after its rollback has this table" in done.stdout
+    assert "! b: only the one before has this table" in done.stdout
+
+
+def test_an_irreversible_migration_is_named_and_passed_over(verify):
+    up = HEAD.format(up="migrator.sql('CREATE TABLE a (id integer)')")
+    done = verify(m003_a=f"irreversible = True\n\n\n{up}", m004_after=AFTER)
+    assert done.returncode == 0, done
+    assert lines(done)[2:5] == [
+        "irreversible 003_a",
+        "verified 004_after",
+        "verified all in a row, down to 003_a and up",
+    ]
+    assert "(but for the irreversible 003_a)" in lines(done)[5]
+
+
+def test_a_rollback_that_fails_on_rows_is_caught_with_the_seed(verify):
+    narrower = file(
+        "ALTER TABLE sessions ALTER sid TYPE text",
+        "ALTER TABLE sessions ALTER sid TYPE varchar; "
+        "ALTER TABLE sessions ADD CONSTRAINT few CHECK (sid <> 'seed-03'); "
+        "ALTER TABLE sessions DROP CONSTRAINT few",
+    )
+    assert verify(m003_narrower=narrower).returncode == 0
+    done = verify("--with-seed")
+    assert done.returncode == 1
+    assert "faulty all in a row" in done.stdout
+    assert "! 003_narrower: " in done.stdout
+    assert "is violated by some row" in done.stdout
+
+
+def test_a_migration_that_cannot_be_applied_is_an_error(verify):
+    done = verify(m003_bad=file("CREATE TABLE", "SELECT 1"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: migrations/003_bad.py")
+    assert "verified 002_create_sessions" in done.stdout
+
+
+def test_one_outside_of_a_transaction_is_tried_like_any_other(verify):
+    text = file("CREATE INDEX CONCURRENTLY i ON audit_log (action)", "DROP INDEX CONCURRENTLY i")
+    done = verify(m003_index=f"atomic = False\n\n\n{text}")
+    assert done.returncode == 0, done
+    assert "verified 003_index" in done.stdout
+
+
+def test_production_is_refused(app):
+    done = app.invoke("migrate-verify", APP_ENV="production")
+    assert done.returncode == 2
+    assert "APP_ENV is production" in done.stderr
+
+
+def test_it_leaves_the_developers_own_database_alone(app, settings):
+    app.invoke("migrate-up", "seed")
+    before = execute(settings, "SELECT xmin::text, * FROM sessions ORDER BY sid")
+    history = execute(settings, "SELECT * FROM migratehistory")
+    assert app.invoke("migrate-verify", "--with-seed").returncode == 0
+    assert execute(settings, "SELECT xmin::text, * FROM sessions ORDER BY sid") == before
+    assert execute(settings, "SELECT * FROM migratehistory") == history
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_scratch_database_is_dropped_when_it_is_ended_early(app, settings, number):
+    app.write("migrations/003_slow.py", file("SELECT pg_sleep(60)", "SELECT 1"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "invoke", "migrate-verify"],
+        cwd=app.folder,
+        env=app.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%'"
+    until(lambda: execute(settings, sleeping) == [(1,)])
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 or "interrupted" in err, (out, err)
+    assert "Traceback" not in err
+    assert execute(settings, DATABASES) == [(0,)]
