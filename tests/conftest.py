@@ -49,6 +49,7 @@ def make_settings(**changes) -> Settings:
         "pool_max_connections": 10,
         "pool_stale_seconds": 300,
         "pool_wait_seconds": 5,
+        "pool_ping_after_seconds": 30,
         "migration_url": None,
         "migrate_lock_wait_seconds": 60,
         "migrate_lock_timeout_seconds": 5,

@@ -1,20 +1,28 @@
 """The pool: its limits, its connections' settings, and a server that restarts."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier, Event, Thread, Timer
 
 import pytest
-from playhouse.pool import MaxConnectionsExceeded
+from peewee import OperationalError, PeeweeException
+from playhouse.pool import MaxConnectionsExceeded, PoolConnection
 
 from tests.conftest import (
     PASSWORD,
     at_database,
+    clean_environment,
+    execute,
     free_port,
     local_server,
+    until,
 )
 from toolkit import binaries
 from toolkit.database import configure, connected, database, dedicated
 from toolkit.errors import AccessDeniedError, NoDatabaseError, UnavailableError
+from toolkit.settings import ROOT
 
 
 @pytest.fixture
@@ -71,9 +79,11 @@ def test_the_settings_reach_the_pool_and_its_connections(server):
             pool_max_connections=3,
             pool_stale_seconds=11,
             pool_wait_seconds=2,
+            pool_ping_after_seconds=5,
         )
     )
     try:
+        assert database.ping_after == 5
         limits = (database._max_connections, database._stale_timeout, database._wait_timeout)
         assert limits == (3, 11, 2)
         assert database.connect_params["connect_timeout"] == "7"
@@ -143,3 +153,227 @@ def test_a_failed_connection_says_why_and_what_to_do(server, changes, error, adv
         pass
     assert PASSWORD not in str(caught.value)
     assert "not-it" not in str(caught.value)
+
+
+def backend(pool):
+    """The server process behind this thread's connection."""
+    return pool.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
+
+
+def used(pool):
+    return len(pool._in_use)
+
+
+def test_fifty_threads_share_ten_connections(pool, settings):
+    backends = set()
+
+    def work(_):
+        for _ in range(20):
+            with pool.connection_context():
+                backends.add(backend(pool))
+
+    with ThreadPoolExecutor(50) as threads:
+        list(threads.map(work, range(50)))
+    assert len(backends) <= settings.pool_max_connections
+    assert used(pool) == 0
+    assert len(pool._connections) == len(backends)
+
+
+def test_what_fails_in_a_block_gives_the_connection_back(small_pool):
+    for _ in range(3):
+        with pytest.raises(PeeweeException), small_pool.connection_context(), small_pool.atomic():
+            small_pool.execute_sql("SELECT nonsense")
+    assert (used(small_pool), len(small_pool._connections)) == (0, 1)
+
+
+def test_a_thread_that_ends_without_giving_back_frees_its_slot(small_pool, server):
+    left = []
+
+    def leave_open():
+        small_pool.connect()
+        small_pool.execute_sql("BEGIN")
+        left.append(backend(small_pool))
+
+    for _ in range(5):
+        thread = Thread(target=leave_open)
+        thread.start()
+        thread.join()
+        assert used(small_pool) == 0
+    gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+    until(lambda: execute(server, gone, left) == [(0,)])
+
+
+def test_a_block_inside_a_block_is_on_the_same_connection(small_pool):
+    with small_pool.connection_context():
+        outer = backend(small_pool)
+        with small_pool.connection_context():
+            assert backend(small_pool) == outer
+        assert backend(small_pool) == outer
+    assert used(small_pool) == 0
+
+
+def test_a_block_leaves_open_what_was_open_before(small_pool):
+    small_pool.connect()
+    with small_pool.connection_context(), small_pool.connection_context():
+        pass
+    assert not small_pool.is_closed()
+    small_pool.close()
+
+
+def test_a_decorated_function_has_a_connection_on_every_thread_and_level(small_pool):
+    @small_pool.connection_context()
+    def depth(levels):
+        assert not small_pool.is_closed()
+        return 1 + depth(levels - 1) if levels else 0
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(depth, [3] * 40)) == [3] * 40
+    assert used(small_pool) == 0
+
+
+def test_a_coroutine_is_refused(small_pool):
+    with pytest.raises(TypeError, match=r"view is a coroutine.*asyncio.to_thread"):
+
+        @small_pool.connection_context()
+        async def view():
+            pass
+
+
+def test_an_idle_connection_that_the_server_ended_is_replaced(small_pool, server):
+    with small_pool.connection_context():
+        before = backend(small_pool)
+    execute(server, "SELECT pg_terminate_backend(%s)", before)
+    gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+    until(lambda: execute(server, gone, before) == [(0,)])
+    with small_pool.connection_context():
+        assert backend(small_pool) != before
+    assert (used(small_pool), len(small_pool._connections)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("ping_after", "query"), [(30, "SELECT pg_backend_pid()"), (0, "SELECT 1")]
+)
+def test_a_connection_is_asked_only_after_it_was_idle_for_long(
+    small_pool, server, monkeypatch, ping_after, query
+):
+    monkeypatch.setattr(small_pool, "ping_after", ping_after)
+    with small_pool.connection_context():
+        pid = backend(small_pool)
+    with small_pool.connection_context():
+        last = execute(server, "SELECT query FROM pg_stat_activity WHERE pid = %s", pid)
+    assert last == [(query,)]
+
+
+def test_nothing_is_tried_again_behind_the_callers_back(small_pool, server):
+    with small_pool.connection_context():
+        execute(server, "SELECT pg_terminate_backend(%s)", backend(small_pool))
+        with pytest.raises(OperationalError):
+            small_pool.execute_sql("SELECT 1")
+    with small_pool.connection_context():
+        small_pool.execute_sql("SELECT 1")
+
+
+def test_a_restart_amid_traffic_fails_no_request_twice():
+    if reason := binaries.obstacle():
+        pytest.skip(f"needs a server to restart: {reason}")
+    with local_server() as server:
+        configure(at_database(server.settings, "postgres"))
+        up_again, enough = Event(), Event()
+
+        def traffic(_):
+            failed_since_restart = served_since_restart = 0
+            while not enough.is_set():
+                after = up_again.is_set()
+                try:
+                    with database.connection_context():
+                        database.execute_sql("SELECT pg_sleep(0.001)")
+                except PeeweeException:
+                    failed_since_restart += after
+                else:
+                    served_since_restart += after
+            return failed_since_restart, served_since_restart
+
+        try:
+            with ThreadPoolExecutor(8) as threads:
+                results = threads.map(traffic, range(8))
+                until(lambda: used(database) > 0)
+                server.stop(print)
+                server.start(print)
+                up_again.set()
+                Timer(1, enough.set).start()
+                for failed, served in results:
+                    assert failed <= 1
+                    assert served > 0
+            assert used(database) == 0
+        finally:
+            database.close_all()
+
+
+def run(code, settings):
+    """Run a program on the pool, with nothing exported but its address."""
+    url = settings.url.render(with_password=True)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=clean_environment() | {"DATABASE_URL": url, "APP_ENV": "test"},
+    )
+
+
+def test_a_program_that_ends_with_a_connection_open_ends_in_silence(settings):
+    code = (
+        "from toolkit.database import database; print(database.execute_sql('SELECT 1').fetchone())"
+    )
+    done = run(code, settings)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(1,)\n", "")
+
+
+FORK = """
+import os, sys, threading
+from toolkit.database import database
+
+def pid():
+    return database.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
+
+held, let_go = threading.Event(), threading.Event()
+
+def hold():
+    with database.connection_context():
+        before = pid()
+        held.set()
+        let_go.wait()
+        assert pid() == before
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+with database.connection_context():
+    parent = pid()
+    child = os.fork()
+    if not child:
+        with database.connection_context():
+            own = pid()
+        os._exit(0 if own != parent else 1)
+    _, status = os.waitpid(child, 0)
+    assert pid() == parent
+let_go.set()
+thread.join()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_process_has_a_pool_of_its_own(settings):
+    done = run(FORK, settings)
+    assert (done.returncode, done.stderr) == (0, ""), done
+
+
+def test_the_seams_of_playhouses_pool_are_there(small_pool):
+    assert PoolConnection._fields == ("timestamp", "connection", "checked_out")
+    with small_pool.connection_context():
+        [(key, entry)] = small_pool._in_use.items()
+        assert key == id(small_pool.connection()) == id(entry.connection)
+        assert small_pool._connections == []
+    [(created, _, connection)] = small_pool._connections
+    assert (id(connection), created) == (key, entry.timestamp)

@@ -72,6 +72,7 @@ class Settings:
     pool_max_connections: int
     pool_stale_seconds: int
     pool_wait_seconds: int
+    pool_ping_after_seconds: int
     migration_url: DatabaseURL | None
     migrate_lock_wait_seconds: int
     migrate_lock_timeout_seconds: int
@@ -98,6 +99,7 @@ class Settings:
             "pool_max_connections": env.int("DB_POOL_MAX_CONNECTIONS", 10, validate=at_least_1),
             "pool_stale_seconds": env.int("DB_POOL_STALE_TIMEOUT", 300, validate=at_least_1),
             "pool_wait_seconds": env.int("DB_POOL_WAIT_TIMEOUT", 5, validate=at_least_1),
+            "pool_ping_after_seconds": env.int("DB_POOL_PING_AFTER", 30, validate=at_least_1),
             "migrate_lock_wait_seconds": env.int("MIGRATE_LOCK_WAIT", 60, validate=at_least_1),
             "migrate_lock_timeout_seconds": env.int("MIGRATE_LOCK_TIMEOUT", 5, validate=at_least_1),
             "migrate_check_ignore": _names(env.str("MIGRATE_CHECK_IGNORE", "")),
