@@ -203,6 +203,35 @@ def test_a_thread_that_ends_without_giving_back_frees_its_slot(small_pool, serve
     until(lambda: execute(server, gone, left) == [(0,)])
 
 
+def test_a_thread_that_ends_leaves_alone_what_it_gave_back(small_pool):
+    given_back, end = Event(), Event()
+
+    def visit():
+        with small_pool.connection_context():
+            pass
+        given_back.set()
+        end.wait(10)
+
+    thread = Thread(target=visit)
+    thread.start()
+    given_back.wait(10)
+    with small_pool.connection_context():
+        before = backend(small_pool)
+        end.set()
+        thread.join()
+        assert backend(small_pool) == before
+
+
+def test_a_connection_of_old_is_replaced(small_pool):
+    with small_pool.connection_context():
+        before = backend(small_pool)
+    [(created, number, connection)] = small_pool._connections
+    small_pool._connections = [(created - small_pool._stale_timeout - 1, number, connection)]
+    with small_pool.connection_context():
+        assert backend(small_pool) != before
+    assert connection.closed
+
+
 def test_a_block_inside_a_block_is_on_the_same_connection(small_pool):
     with small_pool.connection_context():
         outer = backend(small_pool)

@@ -80,7 +80,7 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
                 created, _, conn = heappop(self._connections)  # the oldest first
                 self._in_use[id(conn)] = PoolConnection(created, conn, time())
             # Looked at with the pool unlocked, so that nobody waits for a connection's answer.
-            if not self._is_closed(conn) and time() - created <= self._stale_timeout:
+            if not (self._is_closed(conn) or self._is_stale(created)):
                 self._keep(conn)
                 return conn
             self.take_back(conn)
