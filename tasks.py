@@ -115,6 +115,12 @@ def seed(_: Context) -> None:
 
 
 @task
+def sessions_prune(_: Context) -> None:
+    """Delete the sessions that have expired."""
+    cli.sessions_prune("models")
+
+
+@task
 def test(_: Context) -> None:
     """Run the tests, on a PostgreSQL of their own."""
     cli.test()

@@ -2,8 +2,8 @@
 
 from models.audit_log import AuditLog
 from models.base import BaseModel
-from models.session import Session
+from models.session import Session, SessionStore
 
 MODELS: list[type[BaseModel]] = [AuditLog, Session]
 
-__all__ = ["MODELS", "AuditLog", "BaseModel", "Session"]
+__all__ = ["MODELS", "AuditLog", "BaseModel", "Session", "SessionStore"]

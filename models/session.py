@@ -1,9 +1,21 @@
 """The table sessions, in the shape of connect-pg-simple's, so that Node services can share it."""
 
+from __future__ import annotations
+
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any
+
 from peewee import CharField, DateTimeField, ModelIndex
 from playhouse.postgres_ext import BinaryJSONField
 
-from models.base import BaseModel
+from models.base import BaseModel, database
+from models.jsonb import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DAY_SECONDS = 86_400
+ID_BYTES = 32
 
 
 class Timestamp6Field(DateTimeField):
@@ -16,7 +28,7 @@ class Timestamp6Field(DateTimeField):
 
 
 class Session(BaseModel):
-    """A session and its data. `expire` is UTC: every connection of ours runs in that zone."""
+    """A session and its data. `expire` is UTC."""
 
     sid = CharField(max_length=None, primary_key=True)  # type: ignore[call-overload] # the types want a length
     sess = BinaryJSONField(index=False)  # peewee's default is a GIN index
@@ -27,3 +39,131 @@ class Session(BaseModel):
 
 
 Session.add_index(ModelIndex(Session, (Session.expire,), name="idx_sessions_expire"))
+
+# One plain statement each, on the server's clock. `expire` is compared and set as UTC by name, so
+# that it means the same whatever zone the server, the role or the client has.
+GET = """
+SELECT sess FROM sessions WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
+"""
+SET = """
+INSERT INTO sessions (sid, sess, expire)
+VALUES (%s, %s, statement_timestamp() AT TIME ZONE 'UTC' + make_interval(secs => %s))
+ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
+"""
+SAVE = """
+UPDATE sessions SET sess = %s
+WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
+"""
+TOUCH = """
+UPDATE sessions SET expire = statement_timestamp() AT TIME ZONE 'UTC' + make_interval(secs => %s)
+WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
+"""
+REGENERATE = """
+UPDATE sessions SET sid = %s
+WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
+"""
+DESTROY = "DELETE FROM sessions WHERE sid = %s"
+ALL = "SELECT sid, sess FROM sessions WHERE expire >= statement_timestamp() AT TIME ZONE 'UTC'"
+COUNT = """
+SELECT count(*) FROM sessions WHERE expire >= statement_timestamp() AT TIME ZONE 'UTC'
+"""
+CLEAR = "DELETE FROM sessions"
+# A row that someone is at is not waited for: it is being touched, or another process prunes it.
+PRUNE = """
+DELETE FROM sessions WHERE sid IN (
+    SELECT sid FROM sessions WHERE expire < statement_timestamp() AT TIME ZONE 'UTC'
+    ORDER BY expire LIMIT %s FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+class SessionStore:
+    """The sessions by their ids, shared by any number of threads and processes.
+
+    One that has expired counts as absent. Lifetimes (`ttl`) are in seconds. Each call is one
+    statement: on the connection that the thread has open, and in its transaction, or on one of the
+    pool's for as long as it takes.
+    """
+
+    def __init__(self, ttl: float = DAY_SECONDS) -> None:
+        self.ttl = ttl
+
+    def new_id(self) -> str:
+        """An id that nobody can guess: 256 random bits, in letters that a cookie can hold."""
+        return token_urlsafe(ID_BYTES)
+
+    def get(self, sid: str) -> dict[str, Any] | None:
+        """The session's data."""
+        rows = _fetch(GET, sid)
+        return rows[0][0] if rows else None
+
+    def set(self, sid: str, data: dict[str, Any], ttl: float | None = None) -> None:
+        """Create the session, or replace it; raises UnfitError for what jsonb cannot hold."""
+        _execute(SET, sid, dumps(data, "data"), self._lifetime(ttl))
+
+    def save(self, sid: str, data: dict[str, Any]) -> bool:
+        """Replace the data of a session that is still there; False when it is gone.
+
+        A request that ends late does not bring back a session that was destroyed meanwhile. Raises
+        UnfitError as `set` does.
+        """
+        return _execute(SAVE, dumps(data, "data"), sid) > 0
+
+    def touch(self, sid: str, ttl: float | None = None) -> bool:
+        """Let the session live on from now; False when it is gone."""
+        return _execute(TOUCH, self._lifetime(ttl), sid) > 0
+
+    def destroy(self, sid: str) -> bool:
+        """End the session; False when there was none, expired or not."""
+        return _execute(DESTROY, sid) > 0
+
+    def regenerate(self, sid: str) -> str | None:
+        """Give the session a new id, as after a login; None when the session is gone."""
+        new = self.new_id()
+        return new if _execute(REGENERATE, new, sid) else None
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """The data of every session by its id."""
+        return dict(_fetch(ALL))
+
+    def count(self) -> int:
+        """How many sessions there are."""
+        ((count,),) = _fetch(COUNT)
+        return int(count)
+
+    def clear(self) -> int:
+        """End every session; returns how many rows went."""
+        return _execute(CLEAR)
+
+    def prune(self, batch: int = 1000, on_batch: Callable[[int], None] | None = None) -> int:
+        """Delete what has expired, so many rows a statement; returns how many went.
+
+        Waits for nobody and lets nobody wait, so that any number of processes may prune at once.
+        `on_batch` hears how many went so far.
+        """
+        if batch < 1:
+            raise ValueError("batch: 1 or more")
+        pruned = 0
+        while gone := _execute(PRUNE, batch):
+            pruned += gone
+            if on_batch:
+                on_batch(pruned)
+        return pruned
+
+    def _lifetime(self, ttl: float | None) -> float:
+        seconds = self.ttl if ttl is None else ttl
+        if not seconds > 0:
+            raise ValueError("ttl: more than 0 seconds")
+        return seconds
+
+
+def _fetch(statement: str, *values: object) -> list[tuple[Any, ...]]:
+    with database.connection_context():
+        rows: list[tuple[Any, ...]] = database.execute_sql(statement, values).fetchall()
+        return rows
+
+
+def _execute(statement: str, *values: object) -> int:
+    """Run a statement; returns how many rows it was about."""
+    with database.connection_context():
+        return int(database.execute_sql(statement, values).rowcount)

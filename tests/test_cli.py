@@ -153,6 +153,19 @@ def test_schema_lists_what_is_there(app, settings):
     assert app.invoke("db-schema").stdout == done.stdout
 
 
+def test_sessions_prune_says_how_many_went(app, settings):
+    assert_error(app.invoke("sessions-prune"), "invoke migrate-up")
+    app.invoke("migrate-up", "seed")
+    done = app.invoke("sessions-prune", "sessions-prune")
+    assert done.returncode == 0, done
+    assert done.stdout.splitlines() == [
+        f"pruned 3 expired sessions: {place(settings)}",
+        f"pruned 0 expired sessions: {place(settings)}",
+    ]
+    assert done.stderr == ""
+    assert execute(settings, "SELECT count(*) FROM sessions") == [(9,)]
+
+
 def test_db_reset_starts_over(app, settings):
     app.invoke("migrate-up", "seed")
     execute(settings, "CREATE TABLE left_over (id INTEGER)")

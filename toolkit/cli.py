@@ -262,6 +262,17 @@ def seed(seeds: str) -> None:
 
 
 @command
+def sessions_prune(models: str) -> None:
+    from tqdm import tqdm
+
+    settings = _settings()
+    store = import_module(models).SessionStore()
+    with _pool(settings), tqdm(unit=" sessions", delay=1, disable=None) as bar:
+        pruned = store.prune(on_batch=lambda total: bar.update(total - bar.n))
+    _say(f"pruned {pruned} expired sessions: {settings.url}")
+
+
+@command
 def test() -> None:
     _run([sys.executable, "-m", "pytest"])
 
