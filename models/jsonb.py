@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MASK = "[masked]"
 
 
 class UnfitError(ValueError):
@@ -19,8 +24,8 @@ class UnfitError(ValueError):
         return f"{self.place}: {self.reason}"
 
 
-def dumps(value: dict[str, Any], name: str) -> str:
-    """The value as JSON; `name` is what an error calls it.
+def dumps(value: dict[str, Any], name: str, is_secret: Callable[[str], bool] | None = None) -> str:
+    """The value as JSON, masked where a key is secret; `name` is what an error calls it.
 
     Raises UnfitError for what is no dict, NaN and infinity, a NUL or half a surrogate pair in a
     text, a key that is no text, what JSON has no form for, and what is nested deeper than Python
@@ -29,8 +34,7 @@ def dumps(value: dict[str, Any], name: str) -> str:
     try:
         if not isinstance(value, dict):
             raise UnfitError(f"a dict is wanted, and this is a {type(value).__name__}")  # noqa: TRY301 # one error for all that is unfit
-        check(value)
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(_fit(value, is_secret or _never), ensure_ascii=False)
     except RecursionError:
         error = UnfitError("nested too deeply, or in itself")
     except UnfitError as unfit:
@@ -39,37 +43,8 @@ def dumps(value: dict[str, Any], name: str) -> str:
     raise error
 
 
-def check(value: object) -> None:
-    """Raise UnfitError, with the place inside of the value, for what jsonb cannot hold."""
-    match value:
-        case str():
-            _check_text(value)
-        case dict():
-            for key, item in value.items():
-                if not isinstance(key, str):
-                    raise UnfitError(f"the key {key!r} is no text")
-                _check_text(key)
-                _check_at(key, item)
-        case list() | tuple():
-            for number, item in enumerate(value):
-                _check_at(number, item)
-        case float() if not isfinite(value):
-            raise UnfitError(f"{value} is no number in JSON")
-        case None | int() | float():
-            pass
-        case _:
-            raise UnfitError(f"JSON has no form for a {type(value).__name__}")
-
-
-def _check_at(place: str | int, item: object) -> None:
-    try:
-        check(item)
-    except UnfitError as error:
-        error.place = f"[{place!r}]{error.place}"
-        raise
-
-
-def _check_text(text: str) -> None:
+def check_text(text: str) -> str:
+    """The text; raises UnfitError, without a place, for one that PostgreSQL cannot hold."""
     if "\0" in text:
         raise UnfitError("a text with a NUL character")
     if not text.isascii():
@@ -77,3 +52,43 @@ def _check_text(text: str) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise UnfitError("a text with half a surrogate pair") from None
+    return text
+
+
+def _fit(value: Any, is_secret: Callable[[str], bool]) -> Any:  # noqa: ANN401 # any JSON
+    """The value, masked; raises UnfitError with the place inside of it for what does not fit.
+
+    One call a level, since how deep Python may call limits how deep a value may be.
+    """
+    match value:
+        case str():
+            return check_text(value)
+        case None | int():
+            return value
+        case float():
+            if isfinite(value):
+                return value
+            raise UnfitError(f"{value} is no number in JSON")
+        case dict() | list() | tuple():
+            is_dict = isinstance(value, dict)
+            items: Any = value.items() if isinstance(value, dict) else enumerate(value)
+            fitted = {}
+            for place, item in items:
+                masked = is_dict and is_secret(_key(place))
+                try:
+                    fitted[place] = MASK if masked else _fit(item, is_secret)
+                except UnfitError as error:
+                    error.place = f"[{place!r}]{error.place}"
+                    raise
+            return fitted if is_dict else list(fitted.values())
+    raise UnfitError(f"JSON has no form for a {type(value).__name__}")
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise UnfitError(f"the key {key!r} is no text")
+    return check_text(key)
+
+
+def _never(_: str) -> bool:
+    return False

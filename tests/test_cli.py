@@ -46,20 +46,22 @@ def test_several_tasks_in_one_line(app, settings):
     assert re.fullmatch(
         rf"applied 001_create_audit_log  \d+ ms\n"
         rf"applied 002_create_sessions  \d+ ms\n"
-        rf"2 applied in \d+ ms: {where}\n"
+        rf"applied 003_index_audit_log  \d+ ms\n"
+        rf"3 applied in \d+ ms: {where}\n"
         rf"seeded {where}: inserted 42, unchanged 0\n"
         rf"seeded {where}: inserted 0, unchanged 42\n"
         rf"[-0-9]{{10}} [:0-9]{{8}} UTC  001_create_audit_log\n"
         rf"[-0-9]{{10}} [:0-9]{{8}} UTC  002_create_sessions\n"
-        rf"2 applied, 0 pending on {where}\n",
+        rf"[-0-9]{{10}} [:0-9]{{8}} UTC  003_index_audit_log\n"
+        rf"3 applied, 0 pending on {where}\n",
         done.stdout,
     )
 
 
 def test_a_task_named_twice_runs_twice(app, settings):
     app.invoke("migrate-up")
-    done = app.invoke("migrate-down", "migrate-down")
-    assert done.stdout.count("1 rolled back") == 2
+    done = app.invoke("migrate-down", "migrate-down", "migrate-down")
+    assert done.stdout.count("1 rolled back") == 3
     assert tables(settings) == ["migratehistory"]
 
 
@@ -72,7 +74,7 @@ def test_nothing_to_do_is_said(app, settings):
 def test_status_of_an_empty_database_is_pending_and_creates_nothing(app, settings):
     done = app.invoke("migrate-status")
     assert done.returncode == 1
-    assert "0 applied, 2 pending" in done.stdout
+    assert "0 applied, 3 pending" in done.stdout
     assert done.stderr == ""
     assert tables(settings) == []
 
@@ -113,7 +115,7 @@ def test_check_on_an_empty_database_is_pending_and_creates_nothing(app, settings
     done = app.invoke("migrate-check")
     assert done.returncode == 1
     assert "pending: 001_create_audit_log" in done.stdout
-    assert "2 pending, 2 different" in done.stdout
+    assert "3 pending, 2 different" in done.stdout
     assert tables(settings) == []
 
 
@@ -204,12 +206,12 @@ def test_debug_adds_the_traceback_and_no_password(app):
 
 def test_migrate_create_writes_a_file_that_runs_when_it_is_filled_in(app, settings):
     done = app.invoke("migrate-create", "Add-Things")
-    assert done.stdout.startswith("created migrations/003_add_things.py")
-    path = app.folder / "migrations" / "003_add_things.py"
+    assert done.stdout.startswith("created migrations/004_add_things.py")
+    path = app.folder / "migrations" / "004_add_things.py"
     path.write_text(re.sub(r"# (migrator.*)\n    pass", r"\1", path.read_text()))
-    assert "applied 003_add_things" in app.invoke("migrate-up").stdout
+    assert "applied 004_add_things" in app.invoke("migrate-up").stdout
     assert "things" in tables(settings)
-    assert "rolled back 003_add_things" in app.invoke("migrate-down").stdout
+    assert "rolled back 004_add_things" in app.invoke("migrate-down").stdout
     assert "things" not in tables(settings)
 
 
@@ -323,7 +325,7 @@ def test_work_goes_on_when_nobody_reads_what_it_says(app, settings):
         errors = process.stderr.read()
     assert process.returncode == 0, errors
     assert b"Traceback" not in errors
-    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(2,)]
+    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(3,)]
 
 
 def test_work_goes_on_when_the_disk_is_full(app, settings):
@@ -333,7 +335,7 @@ def test_work_goes_on_when_the_disk_is_full(app, settings):
             command, check=False, stdout=full, cwd=app.folder, env=app.environment
         )
     assert done.returncode == 0
-    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(2,)]
+    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(3,)]
 
 
 def test_what_the_server_refuses_is_told_in_its_words(app, settings):
@@ -358,12 +360,12 @@ def test_a_project_that_cannot_be_written_to_is_told(app):
 
 def test_sys_exit_in_a_migration_is_a_failure(app, settings):
     app.write(
-        "migrations/003_exit.py",
+        "migrations/004_exit.py",
         "import sys\ndef migrate(migrator, database, *, fake=False):\n    sys.exit(0)\n"
         "irreversible = True\n",
     )
-    assert_error(app.invoke("migrate-up"), "migrations/003_exit.py:3", "SystemExit")
-    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(2,)]
+    assert_error(app.invoke("migrate-up"), "migrations/004_exit.py:3", "SystemExit")
+    assert execute(settings, "SELECT count(*) FROM migratehistory") == [(3,)]
 
 
 def test_ctrl_c_in_the_shell_cancels_the_query_and_not_the_shell(app, settings):
@@ -410,7 +412,7 @@ def test_db_reset_refuses_another_machine(app):
 
 def test_a_migration_that_fails_half_way(app, settings):
     app.write(
-        "migrations/003_broken.py",
+        "migrations/004_broken.py",
         "def migrate(migrator, database, *, fake=False):\n"
         "    migrator.sql('CREATE TABLE half (id INTEGER)')\n"
         "    migrator.sql('SELECT * FROM nowhere')\n"
@@ -418,7 +420,7 @@ def test_a_migration_that_fails_half_way(app, settings):
         "    migrator.sql('DROP TABLE half')\n",
     )
     done = app.invoke("migrate-up")
-    assert_error(done, "migrations/003_broken.py:3", 'relation "nowhere" does not exist')
-    assert "applied 002_create_sessions" in done.stdout
+    assert_error(done, "migrations/004_broken.py:3", 'relation "nowhere" does not exist')
+    assert "applied 003_index_audit_log" in done.stdout
     assert tables(settings) == ["audit_log", "migratehistory", "sessions"]
     assert app.invoke("migrate-status").returncode == 1

@@ -116,5 +116,5 @@ def test_peewee_migrate_reads_our_history(migrated):
     from peewee_migrate import Router
 
     router = Router(migrated, ROOT / "migrations")
-    assert router.done == ["001_create_audit_log", "002_create_sessions"]
+    assert router.done == [path.stem for path in sorted(ROOT.glob("migrations/0*.py"))]
     assert router.diff == []

@@ -89,6 +89,6 @@ def test_migrations_take_the_direct_connection(app, settings, pooler):
     pooled = direct.replace(f":{settings.url.port}/", f":{pooler}/")
     done = app.invoke("migrate-up", "seed", DATABASE_URL=pooled, MIGRATION_DATABASE_URL=direct)
     assert done.returncode == 0, done
-    assert "2 applied in" in done.stdout
+    assert "3 applied in" in done.stdout
     assert f"on 127.0.0.1:{settings.url.port}\n" in done.stdout
     assert f"seeded {settings.url.name} on 127.0.0.1:{pooler}" in done.stdout

@@ -15,6 +15,7 @@ from toolkit.database import dedicated
 from toolkit.engine import Engine
 from toolkit.errors import LockError
 from toolkit.lock import MigrationLock
+from toolkit.settings import ROOT
 
 ROUNDS, RUNNERS = 20, 8
 WAIT_SECONDS = 30
@@ -241,7 +242,7 @@ def test_the_wait_is_a_setting_and_ends_with_2(app, held):
 
 
 def test_ctrl_c_undoes_the_step_and_ends_at_once(app, settings):
-    app.write("migrations/003_slow.py", SLOW.format(head=""))
+    app.write("migrations/004_slow.py", SLOW.format(head=""))
     process = subprocess.Popen(
         [sys.executable, "-m", "invoke", "migrate-up"],
         stdout=subprocess.PIPE,
@@ -255,9 +256,9 @@ def test_ctrl_c_undoes_the_step_and_ends_at_once(app, settings):
     out, err = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 2, err
     assert "Traceback" not in err
-    assert "migrations/003_slow.py:5: it failed: interrupted" in err
-    assert "done before it: 001_create_audit_log, 002_create_sessions" in err
+    assert "migrations/004_slow.py:5: it failed: interrupted" in err
+    assert "done before it: 001_create_audit_log, 002_create_sessions, 003_index_audit_log" in err
     assert "applied 002_create_sessions" in out
-    assert history(settings) == ["001_create_audit_log", "002_create_sessions"]
+    assert history(settings) == [path.stem for path in sorted(ROOT.glob("migrations/0*.py"))]
     assert execute(settings, "SELECT to_regclass('slow') IS NULL") == [(True,)]
     assert locks(settings) == 0

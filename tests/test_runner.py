@@ -246,14 +246,14 @@ def test_a_server_that_goes_away_is_told_in_its_words(engine, write, settings, h
 
 def test_a_dry_run_shows_sql_that_psql_takes_and_changes_nothing(app, settings):
     app.write(
-        "migrations/003_fill.py",
+        "migrations/004_fill.py",
         text(
             "migrator.sql('INSERT INTO audit_log (action) VALUES (%s)', \"it's; \\\\\\\\ 100%\")",
             "migrator.sql('DELETE FROM audit_log')",
         ),
     )
     app.write(
-        "migrations/004_outside.py",
+        "migrations/005_outside.py",
         text(
             "migrator.sql('CREATE INDEX CONCURRENTLY i ON sessions (sess)')", head="atomic = False"
         ),
@@ -261,7 +261,7 @@ def test_a_dry_run_shows_sql_that_psql_takes_and_changes_nothing(app, settings):
     done = app.invoke("migrate-up", "--dry-run")
     assert done.returncode == 0, done
     assert execute(settings, "SELECT to_regclass('migratehistory')") == [(None,)]
-    assert "-- 004_outside\n-- not tried: it runs outside of a transaction" in done.stdout
+    assert "-- 005_outside\n-- not tried: it runs outside of a transaction" in done.stdout
     shell = app.invoke("db-shell", stdin="\\set ON_ERROR_STOP 1\n" + done.stdout)
     assert shell.returncode == 0, shell
     assert execute(settings, "SELECT action FROM audit_log") == [("it's; \\\\ 100%",)]

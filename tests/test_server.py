@@ -78,7 +78,7 @@ def test_another_port_moves_the_server_and_the_connection(here):
     old, new = here.environment["DB_PORT"], str(free_port())
     done = here.invoke("db-up", "--via=local", "migrate-status", DB_PORT=new)
     assert done.returncode == 0, done
-    assert f"2 applied, 0 pending on app on 127.0.0.1:{new}" in done.stdout
+    assert f"3 applied, 0 pending on app on 127.0.0.1:{new}" in done.stdout
     assert not server.listens("127.0.0.1", int(old))
 
 

@@ -167,7 +167,7 @@ def test_what_jsonb_cannot_hold_is_an_error_before_it_is_sent(store, data, told)
 
 def test_depth_survives_and_too_much_of_it_is_an_error(store):
     deep = {}
-    for _ in range(200):
+    for _ in range(400):  # 800 levels
         deep = {"down": [deep]}
     store.set("one", deep)
     assert store.get("one") == deep
@@ -331,7 +331,7 @@ import json, random, sys, time
 from models import SessionStore
 from toolkit.database import database
 
-store, seed = SessionStore(ttl=0.05), int(sys.argv[1])
+store, seed = SessionStore(ttl=0.005), int(sys.argv[1])
 chance = random.Random(seed)
 done = {"set": 0, "saved": 0, "destroyed": 0, "pruned": 0, "moved": 0}
 ended = time.monotonic() + 3

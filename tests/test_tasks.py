@@ -80,7 +80,7 @@ def test_the_readmes_web_application_works(pool, settings):
 
 def test_the_readmes_migration_works(app, settings):
     [example] = re.findall(r'```python\n("""Users.*?)```', README, re.DOTALL)
-    app.write("migrations/003_add_users.py", example)
+    app.write("migrations/004_add_users.py", example)
     assert app.invoke("migrate-up", "migrate-down").returncode == 0
     done = app.invoke("migrate-up", "migrate-status")
     assert done.returncode == 0, done

@@ -44,13 +44,14 @@ def lines(done):
 def test_our_own_rollbacks_are_good(verify, settings, flags):
     done = verify(*flags)
     assert done.returncode == 0, done
-    assert lines(done)[:3] == [
+    assert lines(done)[:4] == [
         "verified 001_create_audit_log",
         "verified 002_create_sessions",
+        "verified 003_index_audit_log",
         "verified all in a row, down to empty and up",
     ]
-    assert lines(done)[3].startswith("every rollback undoes its migration, in ")
-    assert lines(done)[3].endswith(f"beside {settings.url}")
+    assert lines(done)[4].startswith("every rollback undoes its migration, in ")
+    assert lines(done)[4].endswith(f"beside {settings.url}")
 
 
 FAULTY = {
@@ -110,45 +111,46 @@ AFTER = file("CREATE TABLE later (id integer)", "DROP TABLE later")
 
 @pytest.mark.parametrize(("up", "down", "faults"), FAULTY.values(), ids=FAULTY)
 def test_a_rollback_that_does_not_undo_is_caught(verify, up, down, faults):
-    done = verify(m003_before=BEFORE, m004_faulty=file(up, down), m005_after=AFTER)
+    done = verify(m004_before=BEFORE, m005_faulty=file(up, down), m006_after=AFTER)
     assert done.returncode == 1, done
     said = lines(done)
-    assert [line for line in said if not line.startswith(("!", " "))][:5] == [
+    assert [line for line in said if not line.startswith(("!", " "))][:6] == [
         "verified 001_create_audit_log",
         "verified 002_create_sessions",
-        "verified 003_before",
-        "faulty 004_faulty",
-        "verified 005_after",
+        "verified 003_index_audit_log",
+        "verified 004_before",
+        "faulty 005_faulty",
+        "verified 006_after",
     ]
     found = [line for line in said if line.startswith("! ")]
     assert len(found) == len(faults)
     for line, fault in zip(found, faults, strict=True):
         assert fault in line
-    assert said[-1].startswith("to mend: 004_faulty, in ")
+    assert said[-1].startswith("to mend: 005_faulty, in ")
 
 
 def test_every_faulty_rollback_is_named_in_one_run(verify):
     done = verify(
-        m003_a=file("CREATE TABLE a (id integer)", "SELECT 1"),
-        m004_b=file("CREATE TABLE b (id integer)", "DROP TABLE b"),
-        m005_c=file("CREATE TABLE c (id integer)", "DROP TABLE c, b"),
+        m004_a=file("CREATE TABLE a (id integer)", "SELECT 1"),
+        m005_b=file("CREATE TABLE b (id integer)", "DROP TABLE b"),
+        m006_c=file("CREATE TABLE c (id integer)", "DROP TABLE c, b"),
     )
     assert done.returncode == 1
-    assert "to mend: 003_a, 005_c, in" in done.stdout
+    assert "to mend: 004_a, 006_c, in" in done.stdout
     assert "! a: only the schema after its rollback has this table" in done.stdout
     assert "! b: only the one before has this table" in done.stdout
 
 
 def test_an_irreversible_migration_is_named_and_passed_over(verify):
     up = HEAD.format(up="migrator.sql('CREATE TABLE a (id integer)')")
-    done = verify(m003_a=f"irreversible = True\n\n\n{up}", m004_after=AFTER)
+    done = verify(m004_a=f"irreversible = True\n\n\n{up}", m005_after=AFTER)
     assert done.returncode == 0, done
-    assert lines(done)[2:5] == [
-        "irreversible 003_a",
-        "verified 004_after",
-        "verified all in a row, down to 003_a and up",
+    assert lines(done)[3:6] == [
+        "irreversible 004_a",
+        "verified 005_after",
+        "verified all in a row, down to 004_a and up",
     ]
-    assert "(but for the irreversible 003_a)" in lines(done)[5]
+    assert "(but for the irreversible 004_a)" in lines(done)[6]
 
 
 def test_a_rollback_that_fails_on_rows_is_caught_with_the_seed(verify):
@@ -158,26 +160,26 @@ def test_a_rollback_that_fails_on_rows_is_caught_with_the_seed(verify):
         "ALTER TABLE sessions ADD CONSTRAINT few CHECK (sid <> 'seed-03'); "
         "ALTER TABLE sessions DROP CONSTRAINT few",
     )
-    assert verify(m003_narrower=narrower).returncode == 0
+    assert verify(m004_narrower=narrower).returncode == 0
     done = verify("--with-seed")
     assert done.returncode == 1
     assert "faulty all in a row" in done.stdout
-    assert "! 003_narrower: " in done.stdout
+    assert "! 004_narrower: " in done.stdout
     assert "is violated by some row" in done.stdout
 
 
 def test_a_migration_that_cannot_be_applied_is_an_error(verify):
-    done = verify(m003_bad=file("CREATE TABLE", "SELECT 1"))
+    done = verify(m004_bad=file("CREATE TABLE", "SELECT 1"))
     assert done.returncode == 2
-    assert done.stderr.startswith("error: migrations/003_bad.py")
+    assert done.stderr.startswith("error: migrations/004_bad.py")
     assert "verified 002_create_sessions" in done.stdout
 
 
 def test_one_outside_of_a_transaction_is_tried_like_any_other(verify):
     text = file("CREATE INDEX CONCURRENTLY i ON audit_log (action)", "DROP INDEX CONCURRENTLY i")
-    done = verify(m003_index=f"atomic = False\n\n\n{text}")
+    done = verify(m004_index=f"atomic = False\n\n\n{text}")
     assert done.returncode == 0, done
-    assert "verified 003_index" in done.stdout
+    assert "verified 004_index" in done.stdout
 
 
 def test_production_is_refused(app):
@@ -197,7 +199,7 @@ def test_it_leaves_the_developers_own_database_alone(app, settings):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_scratch_database_is_dropped_when_it_is_ended_early(app, settings, number):
-    app.write("migrations/003_slow.py", file("SELECT pg_sleep(60)", "SELECT 1"))
+    app.write("migrations/004_slow.py", file("SELECT pg_sleep(60)", "SELECT 1"))
     process = subprocess.Popen(
         [sys.executable, "-m", "invoke", "migrate-verify"],
         cwd=app.folder,

@@ -1,0 +1,105 @@
+"""What goes into a row of audit_log: given by the caller, or by the context, and made fit."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Required, TypedDict
+
+from peewee import Model
+
+from models.jsonb import UnfitError, check_text, dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Entity = Model | tuple[str, object]
+
+# Characters that a text column takes.
+LENGTH = 100
+SECRET = re.compile(
+    "passw|secret|token|api_?key|private_?key|credential|authorization", re.IGNORECASE
+)
+
+_context: ContextVar[dict[str, Any] | None] = ContextVar("audit_context", default=None)
+
+
+class Entry(TypedDict, total=False):
+    """One thing that happened, as AuditLog.record() takes it."""
+
+    action: Required[str]
+    entity: Entity | None
+    user_id: object
+    details: dict[str, Any] | None
+
+
+@contextmanager
+def audit_context(*, user_id: object = None, request_id: object = None) -> Iterator[None]:
+    """Supply what an entry of the block does not say: who, and in which request.
+
+    Each thread and each asyncio task has a context of its own; an inner block goes before an outer
+    one. `request_id` stands in the details.
+    """
+    given = {"user_id": user_id, "request_id": request_id}
+    known = {name: value for name, value in given.items() if value is not None}
+    token = _context.set((_context.get() or {}) | known)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def row_of(
+    action: str,
+    entity: Entity | None = None,
+    user_id: object = None,
+    details: dict[str, Any] | None = None,
+) -> tuple[str, str | None, str | None, str | None, str | None]:
+    """The values of action, entity_type, entity_id, user_id and details; the last one as JSON.
+
+    Raises UnfitError, a ValueError that names the column, for what the column cannot hold.
+    """
+    context = _context.get() or {}
+    kind, key = entity_of(entity) if entity is not None else (None, None)
+    user = context.get("user_id") if user_id is None else user_id
+    if "request_id" in context and isinstance(details or {}, dict):
+        details = {"request_id": f"{context['request_id']}"} | (details or {})
+    return (
+        _text(action, "action"),
+        kind if kind is None else _text(kind, "entity_type"),
+        key if key is None else _text(key, "entity_id"),
+        user if user is None else _text(f"{user}", "user_id"),
+        details if details is None else dumps(details, "details", _is_secret),
+    )
+
+
+def entity_of(entity: Entity) -> tuple[str, str]:
+    """The type and the id of a model's instance, or of a pair; raises ValueError without an id.
+
+    An instance's type is the name of its model in lower case.
+    """
+    if isinstance(entity, Model):
+        pair = (type(entity).__name__.lower(), entity.get_id())
+    else:
+        kind, key = entity
+        pair = (kind, key)
+    if pair[1] is None:
+        raise ValueError(f"entity: this {pair[0]} has no id yet")
+    return pair[0], f"{pair[1]}"
+
+
+def _text(text: str, column: str) -> str:
+    try:
+        if len(text) > LENGTH:
+            raise UnfitError(f"{len(text)} characters, and the column takes {LENGTH}")  # noqa: TRY301 # one error for all that is unfit
+        return check_text(text)
+    except UnfitError as error:
+        error.place = column
+        raise
+
+
+@lru_cache(4096)
+def _is_secret(key: str) -> bool:
+    return SECRET.search(key) is not None
