@@ -142,6 +142,7 @@ def test_nothing_updates_or_deletes(pool, settings):
                 .execute()
             ),
             lambda: AuditLog.insert_many([{"action": "changed"}]).on_conflict(preserve=["action"]),
+            lambda: AuditLog.insert_from(AuditLog.select(), []).on_conflict(preserve=["action"]),
             lambda: row.save(force_insert=False),
         ]
         for attempt in attempts:
@@ -345,6 +346,9 @@ def history(pool):
                 for n in range(300)
             ]
         ).execute()
+        AuditLog.create(
+            action="0", entity_type="other", entity_id="1", user_id="2", timestamp=start
+        )
     return start
 
 

@@ -1,5 +1,6 @@
 """The menu and the README: every task has help, and stands there; what the README shows is so."""
 
+import asyncio
 import inspect
 import json
 import re
@@ -56,10 +57,16 @@ def test_each_setting_of_the_committed_file_has_a_comment():
             assert before.startswith("# "), line
 
 
-def test_the_readmes_web_application_works(pool, settings):
-    [example] = re.findall(r"```python\n(# app\.py.*?)```", README, re.DOTALL)
+def example(heading):
+    """What the README's example under a first line defines, after it ran."""
+    [code] = re.findall(rf"```python\n(# {re.escape(heading)}\n.*?)```", README, re.DOTALL)
     scope = {}
-    exec(compile(example, "app.py", "exec"), scope)
+    exec(compile(code, heading, "exec"), scope)
+    return scope
+
+
+def test_the_readmes_wsgi_application_works(pool, settings):
+    scope = example("app.py, for WSGI")
     environ = {"PATH_INFO": "/here", "QUERY_STRING": "", "SCRIPT_NAME": ""}
     setup_testing_defaults(environ)
     started = []
@@ -76,6 +83,49 @@ def test_the_readmes_web_application_works(pool, settings):
     assert pool.is_closed()
     paths = execute(settings, "SELECT details->>'path' FROM audit_log")
     assert paths == [("/here",), ("/here",)]
+
+
+def test_the_readmes_asgi_application_works(pool, settings):
+    application = example("app.py, for ASGI")["application"]
+    messages = []
+
+    async def send(message):
+        messages.append(message)
+
+    async def requests():
+        await asyncio.gather(
+            *(
+                application(
+                    {"type": "http", "path": f"/{n}", "headers": [(b"x-request-id", b"r%d" % n)]},
+                    None,
+                    send,
+                )
+                for n in range(20)
+            )
+        )
+
+    asyncio.run(requests())
+    assert [message["status"] for message in messages if "status" in message] == [200] * 20
+    assert [json.loads(message["body"]) for message in messages if "body" in message]
+    details = [row for (row,) in execute(settings, "SELECT details FROM audit_log")]
+    assert sorted(details, key=str) == sorted(
+        [{"path": f"/{n}", "request_id": f"r{n}"} for n in range(20)], key=str
+    )
+    assert len(pool._connections) <= pool._max_connections
+    assert not pool._in_use
+
+
+def test_the_readmes_sessions_work(pool):  # noqa: ARG001 # the pool has to be there
+    scope = example("sessions.py")
+    assert scope["sessions"].count() == 0
+
+
+def test_the_readmes_audit_trail_works(pool):  # noqa: ARG001 # the pool has to be there
+    scope = example("audit.py")
+    [row] = scope["page"]
+    assert row.details == {"password": "[masked]", "name": "N", "request_id": "5f1c"}
+    assert scope["older"] == []
+    assert len(scope["AuditLog"].for_user(42, limit=10_000)) == 5001
 
 
 def test_the_readmes_migration_works(app, settings):
