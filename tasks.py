@@ -126,6 +126,17 @@ def test(_: Context) -> None:
     cli.test()
 
 
+@task(
+    help={
+        "quick": "less of everything, in under a minute",
+        "json": "a file to write the figures to as well",
+    }
+)
+def bench(_: Context, quick: bool = False, json: str | None = None) -> None:
+    """Measure the speed, side by side with other tools."""
+    cli.bench(quick=quick, json_file=json)
+
+
 @task
 def lint(_: Context) -> None:
     """Check style and types: ruff and mypy --strict."""

@@ -173,14 +173,15 @@ def test_a_context_supplies_what_is_not_given(pool, settings):  # noqa: ARG001 #
         AuditLog.record(action="c", details={"request_id": "given"})
         with audit_context(user_id=3):
             AuditLog.record_many([{"action": "d"}])
-        AuditLog.record(action="e")
+        with audit_context(request_id=7):
+            AuditLog.record(action="e")
     AuditLog.record(action="f")
     assert [(row[0], row[3], row[4]) for row in execute(settings, ROWS)] == [
         ("a", "1", {"request_id": "r1"}),
         ("b", "2", {"x": 1, "request_id": "r1"}),
         ("c", "1", {"request_id": "given"}),
         ("d", "3", {"request_id": "r1"}),
-        ("e", "1", {"request_id": "r1"}),
+        ("e", "1", {"request_id": "7"}),
         ("f", None, None),
     ]
 

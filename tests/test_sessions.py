@@ -243,9 +243,18 @@ def test_a_session_means_the_same_in_every_zone(settings, zoned):
         zoned(zone)
         configure(settings)
         database.connect_params.pop("options")
+        store.set("expired", {})
+        age(settings, "expired", 60)
         assert store.all() == {zone: {"by": zone} for zone in ZONES}
-        assert store.prune() == 0
+        assert store.count() == len(ZONES)
+        assert store.get(zone) == {"by": zone}
+        assert store.save(zone, {"by": zone})
         assert store.touch(zone, ttl=60)
+        assert store.get("expired") is None
+        assert not store.save("expired", {})
+        assert not store.touch("expired")
+        assert store.regenerate("expired") is None
+        assert store.prune() == 1
         database.close_all()
 
 

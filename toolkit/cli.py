@@ -278,6 +278,14 @@ def test() -> None:
 
 
 @command
+def bench(*, quick: bool, json_file: str | None) -> None:
+    flags = ["--quick"] * quick
+    if json_file:
+        flags += ["--json", str(Path(json_file).absolute())]
+    _run([sys.executable, "-m", "benchmarks", *flags])
+
+
+@command
 def lint() -> None:
     for words in (("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)):
         _run([sys.executable, "-m", *words])

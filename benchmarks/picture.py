@@ -1,0 +1,45 @@
+"""Draws what migrating costs against the number of migrations, on log axes.
+
+    python picture.py PICTURE.svg < RESULTS.json
+
+It runs on the peers' Python, which has matplotlib.
+"""
+
+import json
+import sys
+from collections import defaultdict
+
+import matplotlib as mpl
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+
+STEPS = ("fresh up", "no-op up", "one more", "down one")
+
+
+def main(picture: str) -> None:
+    costs = defaultdict(list)
+    for row in json.load(sys.stdin)["measurements"]:
+        step, _, size = row["case"].partition(", ")
+        if row["quantity"] == "migrations, ms" and size:
+            costs[step, row["tool"]].append((int(size), row["median"]))
+    mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "bench", "font.size": 9}
+    figure, panels = plt.subplots(1, len(STEPS), figsize=(11, 3.4), sharey=True)
+    for step, panel in zip(STEPS, panels, strict=True):
+        for (of, tool), points in costs.items():
+            if of == step:
+                width = 2.5 if tool == "this project" else 1.2
+                panel.loglog(*zip(*points, strict=True), label=tool, linewidth=width, marker=".")
+        panel.set_title(step)
+        panel.set_xlabel("migrations")
+        panel.grid(which="major", alpha=0.3)
+    panels[0].set_ylabel("milliseconds, wall clock")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="lower center", ncols=6, frameon=False
+    )
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    figure.savefig(picture, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

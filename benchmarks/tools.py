@@ -1,0 +1,244 @@
+"""The tools that migrate: what a project of each looks like, and the commands that run it.
+
+Every one gets the same SQL, one table a migration and a transaction each.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from benchmarks import peers
+from benchmarks.results import OURS
+from toolkit.settings import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from toolkit.url import DatabaseURL
+
+PROJECT = ("toolkit", "models", "tasks.py", "seeds.py", "invoke.yaml", ".env")
+UP = "CREATE TABLE t{n} (id SERIAL PRIMARY KEY, name VARCHAR(100) NOT NULL)"
+DOWN = "DROP TABLE t{n}"
+
+
+class Tool(ABC):
+    """A tool, and a project of its own in `folder` on the database at `url`.
+
+    The password is in the environment, as libpq's PGPASSWORD.
+    """
+
+    name: ClassVar[str]
+    path: ClassVar[str]
+    source: ClassVar[str]
+
+    def __init__(self, folder: Path, url: DatabaseURL, programs: Path) -> None:
+        self.folder = folder
+        self.url = url
+        self.address = url.render(with_password=False)
+        self.programs = programs
+        (folder / self.path).parent.mkdir(parents=True)
+        self.prepare()
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Write what a project has beside its migrations."""
+
+    def write(self, n: int) -> Path:
+        """Write the migration that creates the table of this number."""
+        path = self.folder / self.path.format(n=n)
+        up, down = UP.format(n=n), DOWN.format(n=n)
+        path.write_text(self.source.format(n=n, before=n - 1, up=up, down=down))
+        return path
+
+    @abstractmethod
+    def up(self, pending: range) -> list[str]:
+        """The command that applies all that is pending."""
+
+    @abstractmethod
+    def down(self, n: int) -> list[str]:
+        """The command that rolls back the last one."""
+
+    @abstractmethod
+    def status(self) -> list[str]: ...
+
+
+class ThisProject(Tool):
+    name = OURS
+    path = "migrations/{n:03}_t{n}.py"
+    source = """def migrate(migrator, database, *, fake=False):
+    migrator.sql("{up}")
+
+
+def rollback(migrator, database, *, fake=False):
+    migrator.sql("{down}")
+"""
+
+    def prepare(self) -> None:
+        for name in PROJECT:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, self.folder / name)
+
+    def up(self, _: range) -> list[str]:
+        return [sys.executable, "-m", "invoke", "migrate-up"]
+
+    def down(self, _: int) -> list[str]:
+        return [sys.executable, "-m", "invoke", "migrate-down"]
+
+    def status(self) -> list[str]:
+        return [sys.executable, "-m", "invoke", "migrate-status"]
+
+
+class PwMigrate(Tool):
+    """peewee-migrate's own command line, on the same files."""
+
+    name = "pw_migrate"
+    path = ThisProject.path
+    source = ThisProject.source
+
+    def prepare(self) -> None:
+        (self.folder / "migrations" / "conf.py").write_text(f"DATABASE = {self.address!r}\n")
+
+    def up(self, _: range) -> list[str]:
+        return [sys.executable, "-m", "peewee_migrate", "migrate"]
+
+    def down(self, _: int) -> list[str]:
+        return [sys.executable, "-m", "peewee_migrate", "rollback"]
+
+    def status(self) -> list[str]:
+        return [sys.executable, "-m", "peewee_migrate", "list"]
+
+
+class Playhouse(Tool):
+    """Peewee's own runner, playhouse.migrations."""
+
+    name = "pwmigrate"
+    path = "migrations/{n:04}_t{n}.py"
+    source = """def up(migrator, db):
+    db.execute_sql("{up}")
+
+
+def down(migrator, db):
+    db.execute_sql("{down}")
+"""
+
+    def prepare(self) -> None:
+        (self.folder / ".pwmigrate").write_text(f"database={self.address}\n")
+
+    def up(self, _: range) -> list[str]:
+        return [sys.executable, "-m", "playhouse.migrations", "up"]
+
+    def down(self, _: int) -> list[str]:
+        return [sys.executable, "-m", "playhouse.migrations", "down"]
+
+    def status(self) -> list[str]:
+        return [sys.executable, "-m", "playhouse.migrations", "status"]
+
+
+class Alembic(Tool):
+    name = "alembic"
+    path = "alembic/versions/{n:04}_t{n}.py"
+    source = """from alembic import op
+
+revision = "{n}"
+down_revision = "{before}" if {before} else None
+
+
+def upgrade():
+    op.execute("{up}")
+
+
+def downgrade():
+    op.execute("{down}")
+"""
+    environment = """from alembic import context
+from sqlalchemy import create_engine
+
+with create_engine(context.config.get_main_option("sqlalchemy.url")).connect() as connection:
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+    def prepare(self) -> None:
+        address = self.address.replace("postgresql:", "postgresql+psycopg2:")
+        settings = f"[alembic]\nscript_location = alembic\nsqlalchemy.url = {address}\n"
+        (self.folder / "alembic.ini").write_text(settings)
+        (self.folder / "alembic" / "env.py").write_text(self.environment)
+
+    def up(self, _: range) -> list[str]:
+        return [str(peers.PYTHON / "bin" / "alembic"), "upgrade", "head"]
+
+    def down(self, _: int) -> list[str]:
+        return [str(peers.PYTHON / "bin" / "alembic"), "downgrade", "-1"]
+
+    def status(self) -> list[str]:
+        return [str(peers.PYTHON / "bin" / "alembic"), "history", "--indicate-current"]
+
+
+class Django(Tool):
+    name = "Django"
+    path = "app/migrations/{n:04}_t{n}.py"
+    source = """from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("app", "{before:04}_t{before}")] if {before} else []
+    operations = [migrations.RunSQL("{up}", "{down}")]
+"""
+
+    def prepare(self) -> None:
+        (self.folder / "app" / "migrations" / "__init__.py").touch()
+        (self.folder / "app" / "__init__.py").touch()
+        database = {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": self.url.host,
+            "PORT": self.url.port,
+            "USER": self.url.user,
+            "NAME": self.url.name,
+        }
+        settings = f'INSTALLED_APPS = ["app"]\nDATABASES = {{"default": {database}}}\n'
+        (self.folder / "config.py").write_text(settings)
+
+    def up(self, _: range) -> list[str]:
+        return self._admin("migrate")
+
+    def down(self, n: int) -> list[str]:
+        return self._admin("migrate", "app", f"{n - 1:04}")
+
+    def status(self) -> list[str]:
+        return self._admin("showmigrations")
+
+    def _admin(self, *words: str) -> list[str]:
+        admin = str(peers.PYTHON / "bin" / "django-admin")
+        return [admin, *words, "--settings=config", "--pythonpath=."]
+
+
+class Psql(Tool):
+    """The limit: what the server and its own client cost."""
+
+    name = "psql"
+    path = "{n}.sql"
+    source = "BEGIN;\n{up};\nCOMMIT;\n"
+
+    def prepare(self) -> None:
+        """There is nothing else."""
+
+    def up(self, pending: range) -> list[str]:
+        together = "".join((self.folder / f"{n}.sql").read_text() for n in pending)
+        (self.folder / "pending.sql").write_text(together or "SELECT 1;\n")
+        return self._psql("-f", "pending.sql")
+
+    def down(self, n: int) -> list[str]:
+        return self._psql("-c", DOWN.format(n=n))
+
+    def status(self) -> list[str]:
+        return self._psql("-c", "SELECT 1")
+
+    def _psql(self, *words: str) -> list[str]:
+        return [str(self.programs / "psql"), "-qX", self.address, *words]
+
+
+TOOLS: tuple[type[Tool], ...] = (ThisProject, PwMigrate, Playhouse, Alembic, Django, Psql)
