@@ -41,7 +41,7 @@ def install() -> Peers:
         script = "from importlib.metadata import version as v; print(v('alembic'), v('django'))"
         found = _run([str(PYTHON / "bin" / "python"), "-c", script]).stdout.split()
         peers.versions |= zip(("alembic", "Django"), found, strict=True)
-    if reason := _npm_install():
+    if reason := npm_install():
         peers.left_out["connect-pg-simple"] = reason
     else:
         package = NODE / "node_modules" / "connect-pg-simple" / "package.json"
@@ -60,7 +60,7 @@ def pip_install(*requirements: str) -> str | None:
     return _reason(done) if done.returncode else None
 
 
-def _npm_install() -> str | None:
+def npm_install() -> str | None:
     if missing := [name for name in ("node", "npm") if not shutil.which(name)]:
         return f"no {' and no '.join(missing)} on PATH"
     NODE.mkdir(parents=True, exist_ok=True)

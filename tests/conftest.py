@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,8 +29,12 @@ from toolkit.settings import ROOT, Settings
 from toolkit.url import DatabaseURL, split
 
 PROJECT_FILES = (".env", "docker-compose.yml", "invoke.yaml", "tasks.py", "seeds.py")
-PROJECT_FOLDERS = ("toolkit", "models", "migrations")
+PROJECT_FOLDERS = ("benchmarks", "toolkit", "models", "migrations")
 PASSWORD = "p@ss:w/rd#%$ 1"
+
+
+# A shell has the programs that it runs in the background ignore Ctrl-C, and so would our children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def free_port() -> int:

@@ -43,7 +43,7 @@ BORDERS = {
     },
     "toolkit/interrupt.py": {"peewee"},
     "toolkit/catalog.py": {"peewee", "psycopg2"},
-    "toolkit/drift.py": {"peewee", "toolkit.catalog", "toolkit.errors"},
+    "toolkit/drift.py": {"peewee", "psycopg2", "toolkit.catalog", "toolkit.errors"},
     "toolkit/verification.py": {
         "toolkit.catalog",
         "toolkit.engine",
@@ -90,6 +90,15 @@ BORDERS = {
     "seeds.py": {"models"},
     "tasks.py": {"invoke", "models", "seeds", "toolkit.cli"},
     "migrations": {"peewee", "peewee_migrate", "playhouse"},
+    "benchmarks": {
+        "benchmarks",
+        "matplotlib",
+        "models",
+        "peewee",
+        "playhouse",
+        "psycopg2",
+        TOOLKIT,
+    },
 }
 
 
@@ -113,7 +122,12 @@ def imports(path):
             )
 
 
-@pytest.mark.parametrize("path", modules())
+def programs():
+    """The benchmarks, which run by themselves."""
+    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules() + programs())
 def test_a_module_imports_only_what_its_room_may(path):
     if path == "toolkit/__init__.py":
         return

@@ -119,6 +119,16 @@ def test_check_on_an_empty_database_is_pending_and_creates_nothing(app, settings
     assert tables(settings) == []
 
 
+def test_models_that_cannot_be_imported_are_an_error_and_no_difference(app):
+    app.write("models/__init__.py", "from models.nothing import Nothing\n")
+    done = app.invoke("migrate-check")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: models cannot be imported: ModuleNotFoundError: No module named 'models.nothing'"
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_check_of_an_edited_migration_is_a_problem(app):
     app.invoke("migrate-up")
     path = app.folder / "migrations" / "002_create_sessions.py"

@@ -5,6 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier, Event, Thread, Timer
+from time import monotonic
 
 import pytest
 from peewee import OperationalError, PeeweeException
@@ -109,7 +110,7 @@ def test_the_pool_keeps_a_connection_for_the_next_use(small_pool):
 
 @pytest.mark.usefixtures("holders")
 def test_a_full_pool_waits_and_then_says_so(small_pool):
-    with pytest.raises(MaxConnectionsExceeded, match="timed out"):
+    with pytest.raises(MaxConnectionsExceeded, match="all 2 connections were in use for 1 s"):
         small_pool.connect()
 
 
@@ -164,16 +165,24 @@ def used(pool):
     return len(pool._in_use)
 
 
-def test_fifty_threads_share_ten_connections(pool, settings):
+def test_fifty_threads_share_ten_connections_and_none_fails_within_the_wait(pool, settings):
+    """For longer than the wait, and without a pause: who waits has their turn in order."""
+    configure(replace(settings, pool_wait_seconds=2))
     backends = set()
+    end = monotonic() + 5
 
     def work(_):
-        for _ in range(20):
+        turns = 0
+        while monotonic() < end:
             with pool.connection_context():
-                backends.add(backend(pool))
+                pool.execute_sql("SELECT pg_sleep(0.002)")
+                backends.add(pool.connection().info.backend_pid)
+            turns += 1
+        return turns
 
     with ThreadPoolExecutor(50) as threads:
-        list(threads.map(work, range(50)))
+        turns = list(threads.map(work, range(50)))
+    assert min(turns) > max(turns) / 2
     assert len(backends) <= settings.pool_max_connections
     assert used(pool) == 0
     assert len(pool._connections) == len(backends)
@@ -260,12 +269,64 @@ def test_a_decorated_function_has_a_connection_on_every_thread_and_level(small_p
     assert used(small_pool) == 0
 
 
-def test_a_coroutine_is_refused(small_pool):
-    with pytest.raises(TypeError, match=r"view is a coroutine.*asyncio.to_thread"):
+async def coroutine():
+    """Waits, in a web application, for others on the same thread."""
 
-        @small_pool.connection_context()
-        async def view():
+
+def generator():
+    yield
+
+
+async def asynchronous_generator():
+    yield
+
+
+@pytest.mark.parametrize("function", [coroutine, generator, asynchronous_generator])
+def test_what_goes_on_after_it_has_returned_is_refused(small_pool, function):
+    with pytest.raises(TypeError, match=rf"{function.__name__} .*goes on .*asyncio.to_thread"):
+        small_pool.connection_context()(function)
+
+
+def test_one_lease_may_be_entered_again_and_by_several_threads(small_pool):
+    lease = small_pool.connection_context()
+
+    def enter(_):
+        with lease, lease:
+            return backend(small_pool)
+
+    with lease, lease:
+        pass
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(enter, range(20)))
+    assert used(small_pool) == 0
+
+
+@pytest.mark.parametrize("close", ["close", "manual_close", "close_all"])
+def test_a_block_that_closes_the_database_has_its_own_error(small_pool, close):
+    @small_pool.connection_context()
+    def closing():
+        try:
+            small_pool.execute_sql("SELECT nonsense")
+        finally:
+            getattr(small_pool, close)()
+
+    with pytest.raises(PeeweeException, match="nonsense"):
+        closing()
+    assert used(small_pool) == 0
+
+
+def test_an_error_while_an_idle_connection_is_looked_at_loses_no_slot(small_pool, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        with small_pool.connection_context():
             pass
+        with monkeypatch.context() as patch:
+            patch.setattr("toolkit.database._is_readable", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                small_pool.connect()
+        assert used(small_pool) == 0
 
 
 def test_an_idle_connection_that_the_server_ended_is_replaced(small_pool, server):
@@ -338,7 +399,7 @@ def test_a_restart_amid_traffic_fails_no_request_twice():
             database.close_all()
 
 
-def run(code, settings):
+def run(code, settings, **options):
     """Run a program on the pool, with nothing exported but its address."""
     url = settings.url.render(with_password=True)
     return subprocess.run(
@@ -348,6 +409,7 @@ def run(code, settings):
         text=True,
         cwd=ROOT,
         env=clean_environment() | {"DATABASE_URL": url, "APP_ENV": "test"},
+        **options,
     )
 
 
@@ -395,6 +457,36 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 def test_a_forked_process_has_a_pool_of_its_own(settings):
     done = run(FORK, settings)
+    assert (done.returncode, done.stderr) == (0, ""), done
+
+
+BUSY_FORK = """
+import os, threading
+from toolkit.database import database
+
+enough = threading.Event()
+
+def make_connections():
+    while not enough.is_set():
+        database.connect()
+        database.manual_close()
+
+threads = [threading.Thread(target=make_connections) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(20):
+    if not (child := os.fork()):
+        database.close_all()  # takes every lock; to connect, libpq's libraries have locks too
+        os._exit(0)
+    os.waitpid(child, 0)
+enough.set()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_fork_beside_a_thread_that_connects_does_not_hang(settings):
+    done = run(BUSY_FORK, settings, timeout=60)
     assert (done.returncode, done.stderr) == (0, ""), done
 
 

@@ -13,6 +13,7 @@ from peewee import (
     ForeignKeyField,
     IntegerField,
     Model,
+    OperationalError,
     TextField,
 )
 from playhouse.postgres_ext import BinaryJSONField, DateTimeTZField
@@ -49,6 +50,7 @@ class Book(Model):
 
     class Meta:
         table_name = "Order Books"
+        table_settings = ("WITH (fillfactor=70)",)
         indexes = ((("title", "price"), True),)
 
 
@@ -238,6 +240,18 @@ CHANGES = {
     ),
     "table more": ("CREATE TABLE more ()", "more: only the database has this table"),
     "table gone": ("DROP TABLE {t}", "{t}: only the model has this table"),
+    "storage": (
+        "ALTER TABLE {t} RESET (fillfactor)",
+        "{t}: only the model has WITH (fillfactor=70)",
+    ),
+    "storage of a constraint": (
+        'ALTER INDEX "Order Books_pkey" SET (fillfactor = 60)',
+        '{t}, constraint "Order Books_pkey": only the database has WITH (fillfactor=60)',
+    ),
+    "FK not enforced": (
+        "ALTER TABLE {t} DISABLE TRIGGER ALL",
+        '{t}, constraint "Order Books_author_id_fkey": only the database has DISABLED',
+    ),
     "unlogged": ("ALTER TABLE {t} SET UNLOGGED", "{t}: only the database has UNLOGGED"),
     "row security": (
         "ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
@@ -372,19 +386,113 @@ def test_tables_of_another_schema_by_the_search_path(db):
     assert f"{BOOKS}.stock: only the model has this column" in said(db)
 
 
-def test_a_model_may_name_its_schema(db, monkeypatch):
-    db.execute_sql("CREATE SCHEMA app")
-    for model in OWN:
-        monkeypatch.setattr(model._meta, "schema", "app")
-    with db.bind_ctx(OWN):
-        db.create_tables(OWN)
-    assert said(db) == []
-    db.execute_sql("CREATE TABLE app.more (id integer); DROP INDEX app.in_stock")
-    assert said(db) == [
-        f"{BOOKS}, index in_stock: only the model has this index",
-        "more: only the database has this table",
+def test_a_function_that_fits_an_argument_better_does_not_fool_it(live):
+    for name, result in (
+        ("quote_ident(name)", "SELECT 'x'"),
+        ("pg_get_expr(pg_node_tree, integer)", "SELECT 'x'"),
+    ):
+        live.execute_sql(f"CREATE FUNCTION public.{name} RETURNS text LANGUAGE sql AS $${result}$$")
+    live.execute_sql(
+        "CREATE FUNCTION glued(regclass, text) RETURNS text LANGUAGE sql AS $$SELECT 'x'$$; "
+        "CREATE OPERATOR || (FUNCTION = glued, LEFTARG = regclass, RIGHTARG = text)"
+    )
+    live.execute_sql(f"ALTER TABLE {BOOKS} ALTER stock SET DEFAULT 2, ADD more integer")
+    assert said(live) == [
+        f"{BOOKS}.more: only the database has this column",
+        f"{BOOKS}.stock: the database has DEFAULT 2, the model DEFAULT 1",
     ]
-    assert [model._meta.schema for model in OWN] == ["app", "app"]
+
+
+class Customer(Model):
+    """A table of a schema of its own."""
+
+    id = IntegerField(primary_key=True, sequence="customer_numbers")
+    name = TextField(index=True)
+    favourite = ForeignKeyField(Book)
+
+    class Meta:
+        schema = "shop"
+        table_name = "customers"
+
+
+Customer.add_index(Customer.name, Customer.favourite, name="by_both")
+
+
+class Namesake(Model):
+    """A table of the same name in the session's schema."""
+
+    number = IntegerField(null=True)
+
+    class Meta:
+        table_name = "customers"
+
+
+@pytest.fixture
+def schemas(live):
+    live.execute_sql("CREATE SCHEMA shop")
+    with live.bind_ctx([Customer, Namesake]):
+        live.create_tables([Customer, Namesake])
+    return live
+
+
+ALL = [*OWN, Customer, Namesake]
+CUSTOMERS = "shop.customers"
+
+
+def test_a_model_may_name_its_schema_and_have_a_namesake_elsewhere(schemas, settings):
+    before = everything(settings)
+    other = dedicated(settings, "other")
+    schemas.execute_sql("SET lock_timeout = '1s'")
+    with other.connection_context(), other.atomic():
+        other.execute_sql(f"LOCK TABLE {CUSTOMERS}, public.customers IN EXCLUSIVE MODE")
+        assert said(schemas, ALL) == []
+    assert everything(settings) == before
+    assert Customer._meta.schema == "shop"
+    assert Customer._meta.indexes[0]._table is Customer._meta.table
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (f"ALTER TABLE {CUSTOMERS} DROP favourite_id", f"{CUSTOMERS}.favourite_id: only the model"),
+        ("ALTER TABLE public.customers DROP number", "customers.number: only the model has this"),
+        ("DROP INDEX shop.by_both", f"{CUSTOMERS}, index by_both: only the model has this index"),
+        ("DROP INDEX shop.customer_name", f"{CUSTOMERS}, index customer_name: only the model"),
+        ("CREATE TABLE shop.more ()", "shop.more: only the database has this table"),
+        (
+            f"ALTER TABLE {CUSTOMERS} SET SCHEMA other",
+            f"{CUSTOMERS}: only the model has this table",
+        ),
+        ("DROP SCHEMA shop CASCADE", f"{CUSTOMERS}: only the model has this table"),
+        ("ALTER SEQUENCE shop.customer_numbers INCREMENT 7", "customer_numbers: the database"),
+    ],
+)
+def test_a_change_in_a_schema_of_its_own_is_found(schemas, change, sentence):
+    schemas.execute_sql("CREATE SCHEMA other")
+    schemas.execute_sql(change)
+    assert [line for line in said(schemas, ALL) if sentence in line], said(schemas, ALL)
+
+
+def test_a_partition_goes_with_its_table(db):
+    class Event(Model):
+        at = IntegerField()
+
+        class Meta:
+            primary_key = False
+            table_settings = ("PARTITION BY RANGE (at)",)
+
+    with db.bind_ctx([Event]):
+        db.create_tables([Event])
+    db.execute_sql("CREATE TABLE early PARTITION OF event FOR VALUES FROM (0) TO (10)")
+    assert said(db, [Event]) == []
+
+
+def test_a_lone_percent_sign_in_a_model_is_told(db):
+    class Odd(Model):
+        name = TextField(constraints=[Check("name LIKE 'a%'")])
+
+    with pytest.raises(DatabaseError, match="the driver does not take the models"):
+        drift(db, [Odd], ())
 
 
 @pytest.fixture
@@ -405,3 +513,25 @@ def test_a_role_that_owns_no_table_needs_no_more_than_create(live, settings, str
             drift(visitor, OWN, ())
         execute(settings, f'GRANT CREATE ON DATABASE "{settings.url.name}" TO {stranger.url.user}')
         assert said(visitor) == [f"{BOOKS}.stock: the database has DEFAULT 2, the model DEFAULT 1"]
+
+
+@pytest.mark.usefixtures("live")
+def test_a_role_that_may_not_refer_to_a_table_is_told_so(settings, stranger):
+    class Review(Model):
+        author = ForeignKeyField(Author)
+
+    execute(settings, f'GRANT CREATE ON DATABASE "{settings.url.name}" TO {stranger.url.user}')
+    visitor = dedicated(stranger, "check")
+    with (
+        visitor.connection_context(),
+        pytest.raises(AccessDeniedError, match=r"denied for table authors\n.*REFERENCES"),
+    ):
+        drift(visitor, [Review], ())
+
+
+def test_it_waits_for_a_lock_no_longer_than_a_migration_does(live, settings):
+    visitor = dedicated(replace(settings, migrate_lock_timeout_seconds=1), "check")
+    with live.atomic(), visitor.connection_context():
+        live.execute_sql(f"LOCK TABLE {BOOKS}")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            drift(visitor, OWN, ())

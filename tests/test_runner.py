@@ -210,13 +210,14 @@ def test_a_file_may_set_its_own_lock_timeout_and_it_stays_inside(engine, db, wri
     write("001_s", text("migrator.sql('CREATE TABLE seen (value TEXT)')"))
     write("002_default", text(seen))
     write("003_own", text(seen, head="lock_timeout = 1.5"))
+    before = db.execute_sql("SHOW lock_timeout").fetchone()
     engine.up()
-    assert db.execute_sql("SHOW lock_timeout").fetchone() == ("0",)
+    assert db.execute_sql("SHOW lock_timeout").fetchone() == before
     write("004_outside", text(seen, head="lock_timeout = 2\natomic = False"))
     engine.up()
     values = [value for (value,) in db.execute_sql("SELECT value FROM seen").fetchall()]
     assert values == ["200ms", "1500ms", "2s"]
-    assert db.execute_sql("SHOW lock_timeout").fetchone() == ("0",)
+    assert db.execute_sql("SHOW lock_timeout").fetchone() == before
 
 
 def test_a_lock_that_another_session_has_stops_the_work(engine, write, settings):

@@ -165,6 +165,12 @@ def test_what_jsonb_cannot_hold_is_an_error_before_it_is_sent(store, data, told)
     assert store.get("one") == {"a": 1}
 
 
+def test_what_json_can_hold_survives(store):
+    data = {"": [None, True, 1, 2**70, 0.1, -1.5e-7, "ünï 😀", {"b": {}, "a": []}], "B": "%s \\"}
+    store.set("one", data | {"tuple": (1, (2,))})
+    assert store.get("one") == data | {"tuple": [1, [2]]}
+
+
 def test_depth_survives_and_too_much_of_it_is_an_error(store):
     deep = {}
     for _ in range(400):  # 800 levels

@@ -4,6 +4,9 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from time import sleep
+from uuid import uuid4
 
 import pytest
 
@@ -63,12 +66,12 @@ FAULTY = {
     "a view dropped": (
         "ALTER TABLE sessions ADD more integer",
         "DROP VIEW live; ALTER TABLE sessions DROP more",
-        ["view live: only the one before has this view"],
+        ["view live: only the schema before it has this view"],
     ),
     "a default changed": (
         "ALTER TABLE audit_log ALTER timestamp SET DEFAULT clock_timestamp()",
         "ALTER TABLE audit_log ALTER timestamp DROP DEFAULT",
-        ['audit_log."timestamp": only the one before has DEFAULT now()'],
+        ['audit_log."timestamp": only the schema before it has DEFAULT now()'],
     ),
     "an enum type left": (
         "CREATE TYPE mood AS ENUM ('good'); ALTER TABLE sessions ADD feels mood",
@@ -85,10 +88,20 @@ FAULTY = {
         "SELECT 1",
         ["schema other: only", "other.things: only"],
     ),
+    "a rule left": (
+        "CREATE RULE kept AS ON DELETE TO sessions DO INSTEAD NOTHING",
+        "SELECT 1",
+        ["sessions, rule kept: only the schema after its rollback has this rule"],
+    ),
+    "a schema that hides the rest, left with a table": (
+        "CREATE SCHEMA test_user; CREATE TABLE test_user.more (id integer)",
+        "SET search_path = test_user, public",
+        ["schema test_user: only", "test_user.more: only"],
+    ),
     "a type changed": (
         "ALTER TABLE sessions ALTER expire TYPE timestamptz(6)",
         "ALTER TABLE sessions ALTER expire TYPE timestamp",
-        ["has timestamp without time zone, the one before timestamp(6) without time zone"],
+        ["has timestamp without time zone, the schema before it timestamp(6) without time zone"],
     ),
     "a rollback that fails": (
         "CREATE TABLE more (id integer)",
@@ -138,7 +151,7 @@ def test_every_faulty_rollback_is_named_in_one_run(verify):
     assert done.returncode == 1
     assert "to mend: 004_a, 006_c, in" in done.stdout
     assert "! a: only the schema after its rollback has this table" in done.stdout
-    assert "! b: only the one before has this table" in done.stdout
+    assert "! b: only the schema before it has this table" in done.stdout
 
 
 def test_an_irreversible_migration_is_named_and_passed_over(verify):
@@ -153,6 +166,13 @@ def test_an_irreversible_migration_is_named_and_passed_over(verify):
     assert "(but for the irreversible 004_a)" in lines(done)[6]
 
 
+def test_where_the_last_one_is_irreversible_nothing_is_said_to_be_tried_in_a_row(verify):
+    done = verify("--with-seed", m004_a=f"irreversible = True\n\n\n{file('SELECT 1', 'SELECT 1')}")
+    assert done.returncode == 0, done
+    assert lines(done)[4] == "irreversible all in a row"
+    assert "(but for the irreversible 004_a, all in a row)" in lines(done)[5]
+
+
 def test_a_rollback_that_fails_on_rows_is_caught_with_the_seed(verify):
     narrower = file(
         "ALTER TABLE sessions ALTER sid TYPE text",
@@ -163,8 +183,8 @@ def test_a_rollback_that_fails_on_rows_is_caught_with_the_seed(verify):
     assert verify(m004_narrower=narrower).returncode == 0
     done = verify("--with-seed")
     assert done.returncode == 1
-    assert "faulty all in a row" in done.stdout
-    assert "! 004_narrower: " in done.stdout
+    assert "faulty 004_narrower, all in a row" in done.stdout
+    assert "to mend: 004_narrower, all in a row, in" in done.stdout
     assert "is violated by some row" in done.stdout
 
 
@@ -197,21 +217,86 @@ def test_it_leaves_the_developers_own_database_alone(app, settings):
     assert execute(settings, "SELECT * FROM migratehistory") == history
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_scratch_database_is_dropped_when_it_is_ended_early(app, settings, number):
-    app.write("migrations/004_slow.py", file("SELECT pg_sleep(60)", "SELECT 1"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "invoke", "migrate-verify"],
-        cwd=app.folder,
-        env=app.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%'"
-    until(lambda: execute(settings, sleeping) == [(1,)])
-    process.send_signal(number)
+@pytest.fixture
+def sleeping(app, settings):
+    """Starts migrate-verify and waits until it sleeps in a file's statement."""
+    processes = []
+
+    def start(up="SELECT 1", down="SELECT 1"):
+        app.write("migrations/004_slow.py", file(up, down))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "invoke", "migrate-verify"],
+            cwd=app.folder,
+            env=app.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        until(lambda: execute(settings, f"SELECT count(*) {SLEEPING}") == [(1,)])
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+SLEEPING = "FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%' AND state = 'active'"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def ended(process, settings):
+    """What a process that was interrupted printed; it has left no database."""
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 or "interrupted" in err, (out, err)
     assert "Traceback" not in err
     assert execute(settings, DATABASES) == [(0,)]
+    return out
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_scratch_database_is_dropped_when_it_is_ended_early(sleeping, settings, number):
+    process = sleeping(up="SELECT pg_sleep(60)")
+    process.send_signal(number)
+    ended(process, settings)
+
+
+@pytest.mark.parametrize("pause", [0, 0.005, 0.02, 0.1])
+def test_a_second_signal_does_not_stop_the_cleaning(sleeping, settings, pause):
+    process = sleeping(up="SELECT pg_sleep(60)")
+    process.send_signal(signal.SIGHUP)
+    sleep(pause)  # the moments in which it cleans up
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    ended(process, settings)
+
+
+def test_a_rollback_that_is_interrupted_is_not_to_blame(sleeping, settings):
+    process = sleeping(down="SELECT pg_sleep(60)")
+    process.send_signal(signal.SIGINT)
+    out = ended(process, settings)
+    assert "verified 003_index_audit_log" in out
+    assert "004_slow" not in out
+
+
+def test_a_rollback_that_loses_its_connection_is_not_to_blame(sleeping, settings):
+    process = sleeping(down="SELECT pg_sleep(60)")
+    execute(settings, f"SELECT pg_terminate_backend(pid) {SLEEPING}")
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "004_slow" not in out
+    assert "connection" in err
+    assert execute(settings, DATABASES) == [(0,)]
+
+
+def test_a_user_who_may_not_create_a_database_is_told_the_way_out(app, settings):
+    name = f"stranger_{uuid4().hex[:8]}"
+    execute(settings, f"CREATE ROLE {name} LOGIN PASSWORD %s", settings.url.password)
+    try:
+        url = replace(settings.url, user=name).render(with_password=True)
+        done = app.invoke("migrate-verify", DATABASE_URL=url)
+    finally:
+        execute(settings, f"DROP ROLE {name}")
+    assert done.returncode == 2
+    assert f"permission denied to create database\nALTER ROLE {name} CREATEDB" in done.stderr

@@ -11,6 +11,7 @@ compared. Reading writes nothing.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Key = tuple[str, int, str]
 
-SPACES = """
+NAMESPACES = """
 SELECT oid FROM pg_namespace
 WHERE CASE WHEN %(schemas)s::text[] IS NULL
     THEN nspname !~ '^pg_' AND nspname <> 'information_schema'
@@ -32,38 +33,46 @@ END
 """
 # Each gives the table or view that a thing belongs to, its name as SQL writes it, a column's place,
 # what is said of it, its source text, and the catalog and OID that a comment goes by. {own} leaves
-# out what belongs to an extension.
+# out what belongs to an extension. The search_path is the session's, so functions are named with
+# their schema: one of the database's own could fit an argument better.
 QUERIES = {
     "schema": """
-        SELECT NULL, quote_ident(nspname), 0, '{{}}'::json, NULL, x.tableoid, x.oid
-        FROM pg_namespace x WHERE oid = ANY(%(spaces)s::oid[]) AND {own}
+        SELECT NULL, pg_catalog.quote_ident(nspname), 0, '{{}}'::json, NULL, x.tableoid, x.oid
+        FROM pg_namespace x WHERE oid = ANY(%(namespaces)s::oid[]) AND {own}
     """,
     # Its comment is its author's, and another one in another version.
     "extension": """
-        SELECT NULL, quote_ident(extname), 0, '{{}}'::json, NULL, NULL::oid, NULL::oid
+        SELECT NULL, pg_catalog.quote_ident(extname), 0, '{{}}'::json, NULL, NULL::oid, NULL::oid
         FROM pg_extension
     """,
     "type": """
-        SELECT NULL, x.oid::regtype::text, 0, json_build_object(
+        SELECT NULL, x.oid::regtype::text, 0, pg_catalog.json_build_object(
             'definition', CASE x.typtype
                 WHEN 'e' THEN 'ENUM (' || (
-                    SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder)
+                    SELECT pg_catalog.string_agg(
+                        pg_catalog.quote_literal(enumlabel), ', ' ORDER BY enumsortorder
+                    )
                     FROM pg_enum WHERE enumtypid = x.oid
                 ) || ')'
-                WHEN 'd' THEN concat_ws(' ',
-                    'DOMAIN ' || format_type(x.typbasetype, x.typtypmod),
+                WHEN 'd' THEN pg_catalog.concat_ws(' ',
+                    'DOMAIN ' || pg_catalog.format_type(x.typbasetype, x.typtypmod),
+                    (SELECT 'COLLATE ' || x.typcollation::regcollation::text FROM pg_type b
+                    WHERE b.oid = x.typbasetype AND b.typcollation <> x.typcollation),
                     CASE WHEN x.typnotnull THEN 'NOT NULL' END,
-                    'DEFAULT ' || pg_get_expr(x.typdefaultbin, 0),
-                    (SELECT string_agg(pg_get_constraintdef(oid), ' ' ORDER BY conname)
+                    'DEFAULT ' || pg_catalog.pg_get_expr(x.typdefaultbin, 0),
+                    (SELECT pg_catalog.string_agg(
+                        pg_catalog.pg_get_constraintdef(oid), ' ' ORDER BY conname
+                    )
                     FROM pg_constraint WHERE contypid = x.oid AND contype <> 'n')
                 )
                 WHEN 'r' THEN (
-                    SELECT 'RANGE OF ' || format_type(rngsubtype, NULL)
+                    SELECT 'RANGE OF ' || pg_catalog.format_type(rngsubtype, NULL)
                     FROM pg_range WHERE rngtypid = x.oid
                 )
                 ELSE '(' || (
-                    SELECT string_agg(
-                        quote_ident(attname) || ' ' || format_type(atttypid, atttypmod), ', '
+                    SELECT pg_catalog.string_agg(
+                        pg_catalog.quote_ident(attname) || ' '
+                            || pg_catalog.format_type(atttypid, atttypmod), ', '
                         ORDER BY attnum
                     )
                     FROM pg_attribute WHERE attrelid = c.oid AND NOT attisdropped
@@ -71,56 +80,69 @@ QUERIES = {
             END
         ), NULL, x.tableoid, x.oid
         FROM pg_type x LEFT JOIN pg_class c ON c.oid = x.typrelid
-        WHERE x.typnamespace = ANY(%(spaces)s::oid[]) AND {own}
+        WHERE x.typnamespace = ANY(%(namespaces)s::oid[]) AND {own}
         AND (x.typtype IN ('e', 'd', 'r') OR c.relkind = 'c')
     """,
     "function": """
-        SELECT NULL, x.oid::regprocedure::text, 0, json_build_object(
-            'kind', CASE x.prokind
+        SELECT NULL, x.oid::regprocedure::text, 0, pg_catalog.json_build_object(
+            'variant', CASE x.prokind
                 WHEN 'a' THEN 'AGGREGATE' WHEN 'p' THEN 'PROCEDURE' WHEN 'w' THEN 'WINDOW'
             END,
-            'result', 'RETURNS ' || pg_get_function_result(x.oid)
-        ), CASE WHEN x.prokind <> 'a' THEN pg_get_functiondef(x.oid) END, x.tableoid, x.oid
-        FROM pg_proc x WHERE x.pronamespace = ANY(%(spaces)s::oid[]) AND {own} AND NOT EXISTS (
+            'result', 'RETURNS ' || pg_catalog.pg_get_function_result(x.oid)
+        ), CASE WHEN x.prokind <> 'a' THEN pg_catalog.pg_get_functiondef(x.oid) ELSE (
+            SELECT pg_catalog.concat_ws(
+                ' ', aggtransfn, aggtranstype::regtype, NULLIF(aggfinalfn::text, '-'), agginitval
+            )
+            FROM pg_aggregate WHERE aggfnoid = x.oid
+        ) END, x.tableoid, x.oid
+        FROM pg_proc x WHERE x.pronamespace = ANY(%(namespaces)s::oid[]) AND {own} AND NOT EXISTS (
             SELECT FROM pg_depend i  -- a range type brings functions of its own
             WHERE i.classid = x.tableoid AND i.objid = x.oid AND i.deptype = 'i'
         )
     """,
     "table": """
-        SELECT NULL, x.oid::regclass::text, 0, json_build_object(
-            'kind', CASE x.relkind WHEN 'f' THEN 'FOREIGN' END,
+        SELECT NULL, x.oid::regclass::text, 0, pg_catalog.json_build_object(
+            'variant', CASE x.relkind WHEN 'f' THEN 'FOREIGN' END,
             'persistence', CASE x.relpersistence WHEN 'u' THEN 'UNLOGGED' END,
+            'storage', 'WITH (' || pg_catalog.array_to_string(x.reloptions, ', ') || ')',
             'parents', CASE WHEN x.relispartition THEN 'PARTITION OF ' ELSE 'INHERITS ' END || (
-                SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
+                SELECT pg_catalog.string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
                 FROM pg_inherits WHERE inhrelid = x.oid
             ),
-            'bounds', pg_get_expr(x.relpartbound, x.oid),
-            'partitioning', 'PARTITION BY ' || pg_get_partkeydef(x.oid),
+            'bounds', pg_catalog.pg_get_expr(x.relpartbound, x.oid),
+            'partitioning', 'PARTITION BY ' || pg_catalog.pg_get_partkeydef(x.oid),
             'row security', CASE
                 WHEN x.relforcerowsecurity AND x.relrowsecurity THEN 'FORCED ROW LEVEL SECURITY'
                 WHEN x.relrowsecurity THEN 'ROW LEVEL SECURITY'
             END
         ), NULL, x.tableoid, x.oid
         FROM pg_class x
-        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND x.relkind IN ('r', 'p', 'f') AND {own}
+        WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND x.relkind IN ('r', 'p', 'f') AND {own}
     """,
     "view": """
-        SELECT NULL, x.oid::regclass::text, 0, json_build_object(
-            'kind', CASE x.relkind WHEN 'm' THEN 'MATERIALIZED' END
-        ), pg_get_viewdef(x.oid), x.tableoid, x.oid
+        SELECT NULL, x.oid::regclass::text, 0, pg_catalog.json_build_object(
+            'variant', CASE x.relkind WHEN 'm' THEN 'MATERIALIZED' END,
+            'options', 'WITH (' || pg_catalog.array_to_string(x.reloptions, ', ') || ')'
+        ), pg_catalog.pg_get_viewdef(x.oid), x.tableoid, x.oid
         FROM pg_class x
-        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND x.relkind IN ('v', 'm') AND {own}
+        WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND x.relkind IN ('v', 'm') AND {own}
     """,
     "column": """
-        SELECT x.oid::regclass::text, x.oid::regclass || '.' || quote_ident(a.attname), a.attnum,
-        json_build_object(
-            'type', format_type(a.atttypid, a.atttypmod),
+        SELECT x.oid::regclass::text,
+        x.oid::regclass::text || '.' || pg_catalog.quote_ident(a.attname), a.attnum,
+        pg_catalog.json_build_object(
+            'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
             'collation', CASE WHEN a.attcollation <> t.typcollation
-                THEN 'COLLATE ' || a.attcollation::regcollation END,
-            'nullability', CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+                THEN 'COLLATE ' || a.attcollation::regcollation::text END,
+            'nullability', CASE WHEN a.attnotnull THEN pg_catalog.concat('NOT NULL', (
+                SELECT ' NOT VALID' FROM pg_constraint
+                WHERE conrelid = x.oid AND contype = 'n' AND conkey = ARRAY[a.attnum]
+                AND NOT convalidated
+            )) END,
             'default', CASE a.attgenerated WHEN '' THEN
-                'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END,
-            'generation', 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')'
+                'DEFAULT ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+            'generation', 'GENERATED ALWAYS AS ('
+                || pg_catalog.pg_get_expr(d.adbin, d.adrelid) || ')'
                 || CASE a.attgenerated WHEN 's' THEN ' STORED' WHEN 'v' THEN ' VIRTUAL' END,
             'identity', CASE a.attidentity
                 WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
@@ -131,32 +153,42 @@ QUERIES = {
         JOIN pg_attribute a ON a.attrelid = x.oid AND a.attnum > 0 AND NOT a.attisdropped
         JOIN pg_type t ON t.oid = a.atttypid
         LEFT JOIN pg_attrdef d ON d.adrelid = x.oid AND d.adnum = a.attnum
-        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND x.relkind IN ('r', 'p', 'f', 'v', 'm')
+        WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND x.relkind IN ('r', 'p', 'f', 'v', 'm')
         AND {own}
     """,
     # PostgreSQL 18 lists NOT NULL among the constraints; here it is the column's everywhere.
     "constraint": """
-        SELECT c.conrelid::regclass::text, quote_ident(c.conname), 0, json_build_object(
-            'definition', pg_get_constraintdef(c.oid)
+        SELECT c.conrelid::regclass::text, pg_catalog.quote_ident(c.conname), 0,
+        pg_catalog.json_build_object(
+            'definition', pg_catalog.pg_get_constraintdef(c.oid),
+            'storage', CASE WHEN c.contype IN ('p', 'u', 'x') THEN (
+                SELECT 'WITH (' || pg_catalog.array_to_string(reloptions, ', ') || ')'
+                FROM pg_class WHERE oid = c.conindid
+            ) END,
+            'enforcement', CASE WHEN EXISTS (
+                SELECT FROM pg_trigger WHERE tgconstraint = c.oid AND tgenabled IN ('D', 'R')
+            ) THEN 'DISABLED' END
         ), NULL, c.tableoid, c.oid
         FROM pg_constraint c JOIN pg_class x ON x.oid = c.conrelid
-        WHERE c.connamespace = ANY(%(spaces)s::oid[]) AND c.contype NOT IN ('n', 't') AND {own}
+        WHERE c.connamespace = ANY(%(namespaces)s::oid[]) AND c.contype NOT IN ('n', 't') AND {own}
     """,
     # The index of a constraint is told by the constraint.
     "index": """
-        SELECT i.indrelid::regclass::text, quote_ident(n.relname), 0, json_build_object(
-            'definition', pg_get_indexdef(n.oid, 0, true),
+        SELECT i.indrelid::regclass::text, pg_catalog.quote_ident(n.relname), 0,
+        pg_catalog.json_build_object(
+            'definition', pg_catalog.pg_get_indexdef(n.oid, 0, true),
             'validity', CASE WHEN NOT i.indisvalid THEN 'INVALID' END
         ), NULL, n.tableoid, n.oid
         FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid
         JOIN pg_class x ON x.oid = i.indrelid
-        WHERE n.relnamespace = ANY(%(spaces)s::oid[]) AND {own} AND NOT EXISTS (
+        WHERE n.relnamespace = ANY(%(namespaces)s::oid[]) AND {own} AND NOT EXISTS (
             SELECT FROM pg_constraint WHERE conindid = n.oid AND contype IN ('p', 'u', 'x')
         )
     """,
     "trigger": """
-        SELECT g.tgrelid::regclass::text, quote_ident(g.tgname), 0, json_build_object(
-            'definition', pg_get_triggerdef(g.oid, true),
+        SELECT g.tgrelid::regclass::text, pg_catalog.quote_ident(g.tgname), 0,
+        pg_catalog.json_build_object(
+            'definition', pg_catalog.pg_get_triggerdef(g.oid, true),
             'firing', CASE g.tgenabled
                 WHEN 'D' THEN 'DISABLED'
                 WHEN 'R' THEN 'ENABLE REPLICA'
@@ -164,24 +196,48 @@ QUERIES = {
             END
         ), NULL, g.tableoid, g.oid
         FROM pg_trigger g JOIN pg_class x ON x.oid = g.tgrelid
-        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND NOT g.tgisinternal AND {own}
+        WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND NOT g.tgisinternal AND {own}
+    """,
+    "rule": """
+        SELECT r.ev_class::regclass::text, pg_catalog.quote_ident(r.rulename), 0,
+        pg_catalog.json_build_object(
+            'definition', pg_catalog.pg_get_ruledef(r.oid, true)
+        ), NULL, r.tableoid, r.oid
+        FROM pg_rewrite r JOIN pg_class x ON x.oid = r.ev_class
+        WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND r.rulename <> '_RETURN' AND {own}
+    """,
+    "policy": """
+        SELECT p.polrelid::regclass::text, pg_catalog.quote_ident(p.polname), 0,
+        pg_catalog.json_build_object(
+            'definition', pg_catalog.concat_ws(' ',
+                CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+                CASE p.polcmd WHEN 'r' THEN 'FOR SELECT' WHEN 'a' THEN 'FOR INSERT'
+                    WHEN 'w' THEN 'FOR UPDATE' WHEN 'd' THEN 'FOR DELETE' ELSE 'FOR ALL' END,
+                'USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
+                'WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')'
+            )
+        ), NULL, p.tableoid, p.oid
+        FROM pg_policy p JOIN pg_class x ON x.oid = p.polrelid
+        WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND {own}
     """,
     "sequence": """
-        SELECT o.refobjid::regclass::text, x.oid::regclass::text, 0, json_build_object(
-            'definition', concat('AS ', format_type(s.seqtypid, NULL), ' START ', s.seqstart,
-                ' INCREMENT ', s.seqincrement, ' MINVALUE ', s.seqmin, ' MAXVALUE ', s.seqmax,
-                ' CACHE ', s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' END),
-            'owner', 'OWNED BY ' || o.refobjid::regclass || '.' || quote_ident(a.attname)
+        SELECT o.refobjid::regclass::text, x.oid::regclass::text, 0, pg_catalog.json_build_object(
+            'definition', pg_catalog.concat('AS ', pg_catalog.format_type(s.seqtypid, NULL),
+                ' START ', s.seqstart, ' INCREMENT ', s.seqincrement,
+                ' MINVALUE ', s.seqmin, ' MAXVALUE ', s.seqmax, ' CACHE ', s.seqcache,
+                CASE WHEN s.seqcycle THEN ' CYCLE' END),
+            'owner', 'OWNED BY ' || o.refobjid::regclass::text || '.'
+                || pg_catalog.quote_ident(a.attname)
         ), NULL, x.tableoid, x.oid
         FROM pg_class x JOIN pg_sequence s ON s.seqrelid = x.oid
         LEFT JOIN pg_depend o ON o.classid = 'pg_class'::regclass AND o.objid = x.oid
             AND o.refclassid = 'pg_class'::regclass AND o.deptype IN ('a', 'i')
         LEFT JOIN pg_attribute a ON a.attrelid = o.refobjid AND a.attnum = o.refobjsubid
-        WHERE x.relnamespace = ANY(%(spaces)s::oid[]) AND {own}
+        WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND {own}
     """,
 }
 COMMENTED = """
-SELECT owner, name, place, details, source, 'COMMENT ' || quote_literal(description)
+SELECT owner, name, place, details, source, 'COMMENT ' || pg_catalog.quote_literal(description)
 FROM ({query}) thing (owner, name, place, details, source, catalog, id)
 LEFT JOIN pg_description ON classoid = catalog AND objoid = id AND objsubid = place
 """
@@ -224,10 +280,17 @@ class Difference:
     there: str | None
 
     def said(self, here: str, there: str) -> str:
-        """The difference as a sentence, with the names of both sides."""
+        """The difference as a sentence on one line, with the names of both sides."""
         if self.here and self.there:
-            return f"{self.subject}: {here} has {self.here}, {there} {self.there}"
-        return f"{self.subject}: only {here if self.here else there} has {self.here or self.there}"
+            said = f"{here} has {self.here}, {there} {self.there}"
+        else:
+            said = f"only {here if self.here else there} has {self.here or self.there}"
+        return one_line(f"{self.subject}: {said}")
+
+
+def one_line(text: str) -> str:
+    """The text without the line breaks that a definition or a comment may have."""
+    return re.sub(r"\s*[\r\n]\s*", " ", text)
 
 
 def search_path(database: PostgresqlDatabase) -> list[str]:
@@ -254,34 +317,36 @@ def read(
     """
     with database.atomic() as transaction:
         set_search_path(database, search_path(database)[:1] if path is None else path)
-        names = {"schemas": None if schemas is None else list(schemas)}
-        spaces = [oid for (oid,) in database.execute_sql(SPACES, names).fetchall()]
-        things = [
+        wanted = {"schemas": None if schemas is None else list(schemas)}
+        namespaces = [oid for (oid,) in database.execute_sql(NAMESPACES, wanted).fetchall()]
+        rows = [
             (kind, row)
             for kind, query in QUERIES.items()
             for row in database.execute_sql(
-                COMMENTED.format(query=query.format(own=OWN)), {"spaces": spaces}
+                COMMENTED.format(query=query.format(own=OWN)), {"namespaces": namespaces}
             ).fetchall()
         ]
         transaction.rollback()  # the search_path is as it was
-    kinds = {name: KINDS.index(kind) for kind, (table, name, *_) in things if table is None}
+    tables = {name: KINDS.index(kind) for kind, (table, name, *_) in rows if table is None}
 
-    def place(thing: tuple[str, Sequence[Any]]) -> tuple[Any, ...]:
-        table, name, number, *_ = thing[1]
-        own = KINDS.index(thing[0])
-        return (kinds[table], table, own, number, name) if table else (own, name)
+    def order(row: tuple[str, Sequence[Any]]) -> tuple[Any, ...]:
+        table, name, number, *_ = row[1]
+        own = KINDS.index(row[0])
+        return (tables[table], table, own, number, name) if table else (own, name)
 
-    return [_fact(*thing) for thing in sorted(things, key=place)]
+    # What a table has that an extension brought is the extension's.
+    ours = [row for row in rows if row[1][0] is None or row[1][0] in tables]
+    return [_fact(*row) for row in sorted(ours, key=order)]
 
 
 def compare(here: Iterable[Fact], there: Iterable[Fact]) -> list[Difference]:
     """How two schemas differ; of what a table has, nothing is told where the table is missing."""
     left, right = _by_key(here), _by_key(there)
-    lonely = {name for kind, name in _tables(left) ^ _tables(right)}
+    missing = {name for kind, name in _tables(left) ^ _tables(right)}
     return [
         difference
         for key, fact in sorted((left | right).items())
-        if fact.table not in lonely
+        if fact.table not in missing
         for difference in _differences(left.get(key), right.get(key))
     ]
 
@@ -306,14 +371,10 @@ def _differences(here: Fact | None, there: Fact | None) -> Iterator[Difference]:
         if ours != theirs:
             yield Difference(here.subject, ours, theirs)
     if here.source != there.source:
-        yield Difference(here.subject, _one_line(here.source), _one_line(there.source))
+        yield Difference(here.subject, here.source, there.source)
 
 
 def _fact(kind: str, row: Sequence[Any]) -> Fact:
     table, name, _, details, source, comment = row
     said = {key: text for key, text in (details | {"comment": comment}).items() if text}
-    return Fact(kind, name, table, said, source)
-
-
-def _one_line(text: str | None) -> str | None:
-    return text and " ".join(text.split())
+    return Fact(kind, name, table, said, source and source.strip())

@@ -206,7 +206,7 @@ def migrate_check(models: str, *, as_json: bool) -> None:
 
     with _engine() as (engine, settings):
         steps = engine.plan().steps
-        wanted = import_module(models).MODELS
+        wanted = _import(models).MODELS
         differences = drift(engine.database, wanted, {TABLE, *settings.migrate_check_ignore})
     if as_json:
         _say_json(report.check_json(steps, differences, settings))
@@ -266,7 +266,7 @@ def sessions_prune(models: str) -> None:
     from tqdm import tqdm
 
     settings = _settings()
-    store = import_module(models).SessionStore()
+    store = _import(models).SessionStore()
     with _pool(settings), tqdm(unit=" sessions", delay=1, disable=None) as bar:
         pruned = store.prune(on_batch=lambda total: bar.update(total - bar.n))
     _say(f"pruned {pruned} expired sessions: {settings.url}")
@@ -327,7 +327,7 @@ def _engine_on(settings: Settings) -> Iterator[Engine]:
 def _scratch(settings: Settings) -> Iterator[Engine]:
     """The engine on a database that is made for the block, and dropped whatever happens."""
     from toolkit import maintenance
-    from toolkit.interrupt import terminable
+    from toolkit.interrupt import ignore_signals, terminable
 
     with terminable():
         try:
@@ -335,17 +335,19 @@ def _scratch(settings: Settings) -> Iterator[Engine]:
             with _engine_on(settings) as engine:
                 yield engine
         finally:
+            ignore_signals()
             maintenance.drop_database(settings)
 
 
 @contextmanager
 def _pool(settings: Settings) -> Iterator[None]:
-    """The models' pool, connected for the block and emptied after it."""
+    """The models' pool, connected for the block and emptied after it; Ctrl-C interrupts it."""
     from toolkit.database import configure, connected, database, explained
+    from toolkit.interrupt import interruptible
 
     configure(settings)
     try:
-        with connected(database, settings), explained(settings):
+        with connected(database, settings), interruptible(database), explained(settings):
             yield
     finally:
         database.close_all()
@@ -353,7 +355,17 @@ def _pool(settings: Settings) -> Iterator[None]:
 
 def _seed(settings: Settings, seeds: str) -> Any:  # noqa: ANN401 # what the module's seed() returns
     with _pool(settings):
-        return import_module(seeds).seed()
+        return _import(seeds).seed()
+
+
+def _import(name: str) -> Any:  # noqa: ANN401 # a module of the project's own
+    try:
+        return import_module(name)
+    except Exception as error:
+        raise ToolkitError(
+            f"{name} cannot be imported: {type(error).__name__}: {error}\n"
+            "`invoke --debug` shows where."
+        ) from error
 
 
 def _run(words: Sequence[str], env: Mapping[str, str] | None = None) -> None:

@@ -16,14 +16,19 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from heapq import heappop
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from select import POLLIN, poll
-from threading import local
+from threading import Condition, Lock, RLock, get_ident, local
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from peewee import ConnectionContext, OperationalError, PostgresqlDatabase, ProgrammingError
-from playhouse.pool import PoolConnection, PooledPostgresqlDatabase
+from playhouse.pool import (
+    MaxConnectionsExceeded,
+    PoolConnection,
+    PooledDatabase,
+    PooledPostgresqlDatabase,
+)
 from psycopg2.errors import UndefinedTable
 
 from toolkit.errors import NoTableError, connection_error
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 PING_AFTER_SECONDS = 30
+GO_ON = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
 
 
 class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no types
@@ -49,23 +55,60 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # Peewee's
         self.ping_after: float = PING_AFTER_SECONDS
         self.idle_since: dict[int, float] = {}
+        self.waiting: set[int] = set()
         self.thread = local()
         super().__init__(*args, **kwargs)
 
     def connect(self, reuse_if_open: bool = False) -> bool:  # noqa: FBT001, FBT002 # peewee's
         state = self._state
-        if state.closed and (idle := self._take_idle()):
+        if state.closed and not self.waiting and (idle := self._take_idle()):
             state.set_connection(idle)
             return True
-        # None is idle, or one is open: from here on as Peewee does it.
         if self.deferred:
             with self._pool_lock:
                 if self.deferred:
                     configure(Settings.load())
-        return bool(super().connect(reuse_if_open))
+        deadline = monotonic() + (self._wait_timeout or 0)
+        try:
+            # Who gave one back a moment ago does not take it from those who wait for it.
+            if self.waiting and state.closed:
+                self._await_turn(deadline)
+            while True:
+                try:
+                    return bool(super(PooledDatabase, self).connect(reuse_if_open))
+                except MaxConnectionsExceeded:
+                    if monotonic() >= deadline:
+                        raise MaxConnectionsExceeded(
+                            f"all {self._max_connections} connections were in use for "
+                            f"{self._wait_timeout or 0} s"
+                        ) from None
+                    self.waiting.add(get_ident())
+                    self._await_turn(deadline)
+        finally:
+            self.waiting.discard(get_ident())
+
+    def _await_turn(self, deadline: float) -> None:
+        """Wait until a connection is given back: the ones who wait are woken in their order.
+
+        A second is as long as Peewee's own waits, for what closes a connection without a word.
+        """
+        with self._pool_available:
+            self._pool_available.wait(min(1, max(0, deadline - monotonic())))
 
     def connection_context(self) -> Lease:
         return Lease(self)
+
+    def forget(self) -> None:
+        """Start anew in a forked process: the parent's threads, which may hold locks, are not here.
+
+        The connections are the parent's, and stay open there.
+        """
+        self._lock = Lock()
+        self._pool_lock = RLock()
+        self._pool_available = Condition(self._pool_lock)
+        self.waiting.clear()
+        self.idle_since.clear()
+        self.dispose()
 
     def take_back(self, conn: connection) -> None:
         """Close a connection whose thread has ended; its slot is free again."""
@@ -80,9 +123,13 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
                 created, _, conn = heappop(self._connections)  # the oldest first
                 self._in_use[id(conn)] = PoolConnection(created, conn, time())
             # Looked at with the pool unlocked, so that nobody waits for a connection's answer.
-            if not (self._is_closed(conn) or self._is_stale(created)):
-                self._keep(conn)
-                return conn
+            try:
+                if not (self._is_closed(conn) or self._is_stale(created)):
+                    self._keep(conn)
+                    return conn
+            except BaseException:
+                self.take_back(conn)
+                raise
             self.take_back(conn)
         return None
 
@@ -94,15 +141,16 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
     def _keep(self, conn: connection) -> None:
         """Note that this thread has the connection."""
         try:
-            self.thread.end.connection = conn
+            self.thread.holder.connection = conn
         except AttributeError:
-            self.thread.end = ThreadEnd(self)
-            self.thread.end.connection = conn
+            self.thread.holder = Holder(self)
+            self.thread.holder.connection = conn
 
     def _close(self, conn: connection, close_conn: bool = False) -> None:  # noqa: FBT001, FBT002 # peewee's
-        self.idle_since[id(conn)] = monotonic()
+        if id(conn) in self._in_use:  # and not closed by close_all() meanwhile
+            self.idle_since[id(conn)] = monotonic()
         super()._close(conn, close_conn)
-        self.thread.end.connection = None
+        self.thread.holder.connection = None
 
     def _close_raw(self, conn: connection) -> None:
         self.idle_since.pop(id(conn), None)
@@ -118,35 +166,34 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
 class Lease(ConnectionContext):
     """A connection of the pool for a block or a function; inside of another one, the same.
 
-    It leaves open what was open before, and is no decorator for a coroutine, which would share its
-    thread's connection with others: use it in a function for asyncio.to_thread().
+    It leaves open what was open before. It is no decorator for a coroutine, which would share its
+    thread's connection with others, nor for a generator, which goes on after it has returned.
     """
-
-    __slots__ = ("is_ours",)
 
     def __enter__(self) -> None:
         state = self.db._state  # noqa: SLF001 # as Peewee's own does
-        self.is_ours = state.closed
-        if self.is_ours:
+        was_closed = state.closed
+        if was_closed:
             self.db.connect()
-        state.ctx.append(self)
+        state.ctx.append(was_closed)  # of the thread and the level, where self is shared
 
     def __exit__(self, *error: object) -> None:
-        self.db._state.ctx.pop()  # noqa: SLF001 # as Peewee's own does
-        if self.is_ours:
+        context = self.db._state.ctx  # noqa: SLF001 # as Peewee's own does
+        if context and context.pop():  # empty where the block closed the database
             self.db.close()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if iscoroutinefunction(function):
+        if any(goes_on(function) for goes_on in GO_ON):
             raise TypeError(
-                f"{function.__name__} is a coroutine, and a connection belongs to a thread: put "
-                "the database's work into a function, and await asyncio.to_thread() of that"
+                f"{function!r} goes on after it has returned, and has no connection then: put the "
+                "database's work into a function of its own; a coroutine can await "
+                "asyncio.to_thread() of that"
             )
         decorated: Callable[..., Any] = super().__call__(function)  # type: ignore[no-untyped-call]
         return decorated
 
 
-class ThreadEnd:
+class Holder:
     """Goes with its thread, and takes back the connection that the thread still has."""
 
     def __init__(self, pool: Pool) -> None:
@@ -161,7 +208,7 @@ class ThreadEnd:
 
 
 database = Pool(None)
-os.register_at_fork(after_in_child=database.dispose)
+os.register_at_fork(after_in_child=database.forget)
 
 
 def configure(settings: Settings) -> None:
@@ -180,9 +227,14 @@ def configure(settings: Settings) -> None:
 
 
 def dedicated(settings: Settings, purpose: str) -> PostgresqlDatabase:
-    """One connection outside the pool, named `application/purpose` in pg_stat_activity."""
+    """One connection outside the pool, named `application/purpose` in pg_stat_activity.
+
+    It waits for a lock no longer than a migration does.
+    """
     name = f"{settings.application_name}/{purpose}"
-    return PostgresqlDatabase(settings.url.name, **settings.libpq(application_name=name))
+    parameters = settings.libpq(application_name=name)
+    parameters["options"] += f" -c lock_timeout={settings.migrate_lock_timeout_seconds}s"
+    return PostgresqlDatabase(settings.url.name, **parameters)
 
 
 def _is_readable(conn: connection) -> bool:

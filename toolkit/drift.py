@@ -1,6 +1,6 @@
 """Where the models and the live schema differ: both are read by the catalog, and compared.
 
-What the models want is made for real, in a schema of its own inside a transaction that is rolled
+What the models want is made for real, in schemas of its own inside a transaction that is rolled
 back, so that the server itself says what it comes to. What was there is read, and nothing more.
 """
 
@@ -11,23 +11,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from peewee import DatabaseError as RefusedByServer
+from peewee import DataError, ModelIndex, ProgrammingError
+from psycopg2.errors import InsufficientPrivilege
 
 from toolkit import catalog
 from toolkit.errors import AccessDeniedError, DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from peewee import Model, PostgresqlDatabase
 
     from toolkit.catalog import Difference, Fact
 
     Models = Sequence[type[Model]]
+    Places = Mapping[type[Model], str]  # the schema that each model's table is in
 
 # What a model can declare; a comment it cannot.
 DECLARED = ("table", "column", "constraint", "index", "sequence")
-INSUFFICIENT_PRIVILEGE = "42501"
+# The first schema of a search_path that has a table.
+FOUND = """
+SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = %s AND n.nspname = ANY(%s)
+ORDER BY pg_catalog.array_position(%s, n.nspname::text) LIMIT 1
+"""
 
 
 def drift(
@@ -35,76 +42,154 @@ def drift(
 ) -> list[Difference]:
     """How the live schema (here) differs from the models (there), but for the ignored tables.
 
-    A model's table is looked for as the session would, along its search_path. A table that no model
-    has is a difference in the schemas where the models' tables are created, and nowhere else.
-    Raises AccessDeniedError without CREATE on the database, and DatabaseError where the server
-    does not take what a model says.
+    A model's table is looked for in the schema that the model names, or as the session would, along
+    its search_path. A table that no model has is a difference in the schemas where the models'
+    tables are created, and nowhere else. Raises AccessDeniedError without CREATE on the database,
+    and DatabaseError where the server does not take what a model says.
     """
     path = catalog.search_path(database)
-    named = [schema for model in models if (schema := model._meta.schema)]  # noqa: SLF001 # Peewee documents _meta
+    places = {model: _place(database, model, path) for model in models}
+    named = {schema for model in models if (schema := model._meta.schema)}  # noqa: SLF001 # Peewee documents _meta
     home = {*path[:1], *named}
-    schemas = list(dict.fromkeys([*path, *named]))
-    wanted = _wanted(database, models, schemas)
+    wanted = _wanted(database, places, path)
     names = {fact.name for fact in wanted}
-    live = catalog.read(database, list(home), schemas) + [
+    elsewhere = {*path, *places.values()} - home
+    live = catalog.read(database, list(home), path) + [
         fact
-        for fact in catalog.read(database, [name for name in schemas if name not in home], schemas)
+        for fact in catalog.read(database, list(elsewhere), path)
         if fact.name in names or fact.table in names
     ]
-    tables = {fact.name for fact in wanted + live if fact.kind == "table"}
+    tables = {fact.name for fact in wanted + live if fact.kind == "table" and not _is_part(fact)}
     tables = {name for name in tables if name.replace('"', "") not in ignored}
-    sequences = {fact.name for fact in wanted if fact.kind == "sequence" and fact.table in tables}
+    sequences = {
+        fact.name
+        for fact in wanted
+        if fact.kind == "sequence" and (fact.table is None or fact.table in tables)
+    }
     return catalog.compare(
         _declared(live, tables | sequences), _declared(wanted, tables | sequences)
     )
 
 
-def _declared(facts: Iterable[Fact], owners: Collection[str]) -> list[Fact]:
+def _place(database: PostgresqlDatabase, model: type[Model], path: Sequence[str]) -> str:
+    meta = model._meta  # noqa: SLF001 # Peewee documents _meta
+    if meta.schema:
+        return str(meta.schema)
+    found = database.execute_sql(FOUND, (meta.table_name, path, path)).fetchone()
+    return str(found[0]) if found else next(iter(path), "public")
+
+
+def _is_part(fact: Fact) -> bool:
+    """Whether a table is a partition, which its parent stands for."""
+    return fact.details.get("parents", "").startswith("PARTITION OF")
+
+
+def _declared(facts: Iterable[Fact], relations: Collection[str]) -> list[Fact]:
     """What models can declare of these tables and sequences."""
     return [
         replace(fact, details={k: text for k, text in fact.details.items() if k != "comment"})
         for fact in facts
-        if fact.kind in DECLARED and (fact.name in owners or fact.table in owners)
+        if fact.kind in DECLARED and (fact.name in relations or fact.table in relations)
     ]
 
 
-def _wanted(database: PostgresqlDatabase, models: Models, schemas: list[str]) -> list[Fact]:
-    """What the models come to on this server."""
-    scratch = f"wanted_{uuid4().hex}"
+def _wanted(database: PostgresqlDatabase, places: Places, path: Sequence[str]) -> list[Fact]:
+    """What the models come to on this server, under the names of the schemas they are for."""
+    token = f"wanted_{uuid4().hex}"
+    scratch = {schema: f"{token}_{n}" for n, schema in enumerate(sorted({*places.values()}))}
+    # Each scratch schema goes before the one it stands for, where other things are found still.
+    inside = [name for schema in path for name in (scratch.get(schema), schema) if name]
+    with database.atomic() as transaction:
+        _create_schemas(database, scratch.values())
+        catalog.set_search_path(database, inside)
+        with _moved({model: scratch[schema] for model, schema in places.items()}):
+            _create_tables(database, list(places))
+        facts = catalog.read(database, list(scratch.values()), inside)
+        transaction.rollback()
+    live = {name: _quoted(database, schema) for schema, name in scratch.items()}
+    return [_renamed(fact, live) for fact in facts]
+
+
+def _quoted(database: PostgresqlDatabase, name: str) -> str:
+    """The name as the server writes it; the driver would quote every one."""
+    (quoted,) = database.execute_sql("SELECT pg_catalog.quote_ident(%s::text)", (name,)).fetchone()
+    return str(quoted)
+
+
+def _create_schemas(database: PostgresqlDatabase, names: Iterable[str]) -> None:
     try:
-        with database.atomic() as transaction, _without_schema(models):
-            database.execute_sql(f"CREATE SCHEMA {scratch}")
-            catalog.set_search_path(database, [scratch, *schemas])
-            with database.bind_ctx(models):
-                database.create_tables(models, safe=False)
-            facts = catalog.read(database, [scratch], [scratch, *schemas])
-            transaction.rollback()
-    except RefusedByServer as error:
-        raise _explained(error) from error
-    return facts
-
-
-def _explained(error: RefusedByServer) -> DatabaseError:
-    cause = getattr(error, "orig", error)  # Peewee's errors have the driver's
-    reason = getattr(getattr(cause, "diag", None), "message_primary", None) or str(error)
-    if getattr(cause, "pgcode", None) == INSUFFICIENT_PRIVILEGE:
-        return AccessDeniedError(
-            f"the models cannot be tried: {reason}",
+        for name in names:
+            database.execute_sql(f"CREATE SCHEMA {name}")
+    except ProgrammingError as error:
+        if not isinstance(_cause(error), InsufficientPrivilege):
+            raise
+        raise AccessDeniedError(
+            f"the models cannot be tried: {_reason(error)}",
             "GRANT CREATE ON DATABASE to this user: they are made in a schema of their own, which "
             "is rolled back.",
-        )
-    return DatabaseError(f"the server does not take the models: {reason}", "Mend them in models/.")
+        ) from error
+
+
+def _create_tables(database: PostgresqlDatabase, models: Models) -> None:
+    try:
+        with database.bind_ctx(models):
+            database.create_tables(models, safe=False)
+    except (ProgrammingError, DataError) as error:
+        if isinstance(_cause(error), InsufficientPrivilege):
+            raise AccessDeniedError(
+                f"the models cannot be tried: {_reason(error)}",
+                "Grant this user what they ask for; REFERENCES, where a foreign key points at it.",
+            ) from error
+        raise DatabaseError(
+            f"the server does not take the models: {_reason(error)}", "Mend them in models/."
+        ) from error
+    except (IndexError, TypeError, ValueError) as error:  # psycopg2's, of a lone percent sign
+        raise DatabaseError(
+            f"the driver does not take the models: {error}", "In SQL() and Check(), % is %%."
+        ) from error
+
+
+def _cause(error: Exception) -> object:
+    return getattr(error, "orig", error)  # Peewee's errors have the driver's
+
+
+def _reason(error: Exception) -> str:
+    diagnosis = getattr(_cause(error), "diag", None)
+    return getattr(diagnosis, "message_primary", None) or str(error)
+
+
+def _renamed(fact: Fact, live: Mapping[str, str]) -> Fact:
+    """The fact with the live schemas' names; a scratch schema's is found nowhere else."""
+
+    def renamed(text: str) -> str:
+        for scratch, schema in live.items():
+            text = text.replace(f"{scratch}.", f"{schema}.")
+        return text
+
+    return replace(
+        fact,
+        name=renamed(fact.name),
+        table=fact.table and renamed(fact.table),
+        details={name: renamed(text) for name, text in fact.details.items()},
+    )
 
 
 @contextmanager
-def _without_schema(models: Models) -> Iterator[None]:
-    """Let every model's table go where the search_path says, for the block."""
-    metas = [model._meta for model in models]  # noqa: SLF001 # Peewee documents _meta
-    before = [meta.schema for meta in metas]
+def _moved(places: Places) -> Iterator[None]:
+    """Let each model's table, and its indexes, go into a schema for the block."""
+    before = {model: model._meta.schema for model in places}  # noqa: SLF001 # Peewee documents _meta
     try:
-        for meta in metas:
-            meta.schema = None
+        for model, schema in places.items():
+            _move(model, schema)
         yield
     finally:
-        for meta, schema in zip(metas, before, strict=True):
-            meta.schema = schema
+        for model, own_schema in before.items():
+            _move(model, own_schema)
+
+
+def _move(model: type[Model], schema: str | None) -> None:
+    meta = model._meta  # noqa: SLF001 # Peewee documents _meta
+    meta.schema = schema
+    for index in meta.indexes:
+        if isinstance(index, ModelIndex):
+            index._table = meta.table  # type: ignore[attr-defined] # noqa: SLF001 # it keeps the old one

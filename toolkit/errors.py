@@ -5,7 +5,7 @@
     ├── RefusedError            a task that must not run here, such as db-reset in production
     ├── DatabaseError           the database cannot be used
     │   ├── UnavailableError    nobody answers at its address, or not yet
-    │   ├── AccessDeniedError   a server answers, and refuses this user or password
+    │   ├── AccessDeniedError   a server answers, and refuses this user, password or request
     │   ├── NoDatabaseError     a server answers, and has no database of this name
     │   └── NoTableError        a table is not there: a migration is pending
     ├── ServerError             a development server could not be started or stopped
@@ -47,7 +47,7 @@ class UnavailableError(DatabaseError):
 
 
 class AccessDeniedError(DatabaseError):
-    """Raised when a server answers and refuses the user or the password."""
+    """Raised when a server answers and refuses the user, the password, or what is asked."""
 
 
 class NoDatabaseError(DatabaseError):

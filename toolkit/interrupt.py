@@ -9,12 +9,14 @@ import signal
 import socket
 from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from peewee import PostgresqlDatabase
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -29,7 +31,8 @@ def interruptible(database: PostgresqlDatabase) -> Iterator[None]:
 
     def cancel() -> None:
         while reader.recv(1):
-            connection.cancel()
+            if not connection.closed:
+                connection.cancel()
 
     thread = Thread(target=cancel, daemon=True)
     thread.start()
@@ -45,11 +48,27 @@ def interruptible(database: PostgresqlDatabase) -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Take a termination, or the end of the terminal, for a Ctrl-C during the block."""
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.default_int_handler) for number in signals]
+    """Take the first termination, or end of the terminal, for a Ctrl-C, and none after it.
+
+    So what is cleaned up at the end of the block is cleaned up to the end.
+    """
+    before = [signal.signal(number, _end) for number in SIGNALS]
     try:
         yield
     finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)
+
+
+def ignore_signals() -> None:
+    """Let nothing interrupt what follows, until terminable() ends.
+
+    Not by SIG_IGN: Python complains of one that came just before.
+    """
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+
+
+def _end(*_: object) -> NoReturn:
+    ignore_signals()
+    raise KeyboardInterrupt

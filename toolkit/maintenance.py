@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2 import sql
+from psycopg2.errors import InsufficientPrivilege
 
-from toolkit.errors import connection_error
+from toolkit.errors import AccessDeniedError, connection_error
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -23,8 +24,17 @@ def check(settings: Settings) -> None:
 
 
 def create_database(settings: Settings) -> None:
-    """Create the configured database on its server, which must not have it."""
-    _execute(settings, "CREATE DATABASE {}")
+    """Create the configured database on its server, which must not have it.
+
+    Raises AccessDeniedError for a user who may not.
+    """
+    try:
+        _execute(settings, "CREATE DATABASE {}")
+    except InsufficientPrivilege as error:
+        raise AccessDeniedError(
+            f"{settings.url} cannot be created: {error.diag.message_primary}",
+            f"ALTER ROLE {settings.url.user} CREATEDB lets this user.",
+        ) from error
 
 
 def drop_database(settings: Settings) -> None:

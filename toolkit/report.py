@@ -105,6 +105,8 @@ def verified(verdicts: Sequence[Verdict], seconds: float, settings: Settings) ->
 
 
 def schema(facts: Sequence[Fact]) -> Iterator[str]:
+    from toolkit.catalog import one_line
+
     widths: Counter[str | None] = Counter()
     for fact in facts:
         if fact.kind == "column":
@@ -112,7 +114,7 @@ def schema(facts: Sequence[Fact]) -> Iterator[str]:
     for fact in facts:
         indent, width = ("  ", widths[fact.table]) if fact.table else ("", 0)
         said = " ".join(fact.details.values())
-        yield f"{indent}{_label(fact):{width}}  {said}".rstrip()
+        yield one_line(f"{indent}{_label(fact):{width}}  {said}".rstrip())
 
 
 def schema_json(facts: Sequence[Fact], settings: Settings) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class Runner:
             self._call(attempt)
         finally:
             if not self.database.connection().closed:
-                self._set_lock_timeout(0)
+                self.database.execute_sql("RESET lock_timeout")
         if self._left_invalid(attempt):
             raise MigrationError("it leaves an index INVALID")
         attempt.record()

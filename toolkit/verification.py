@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from toolkit.engine import Engine
     from toolkit.plan import Step
 
-ROLLED_BACK = ("the schema after its rollback", "the one before")
-APPLIED_AGAIN = ("the schema after it is applied again", "the one before")
+ROLLED_BACK = ("the schema after its rollback", "the schema before it")
+APPLIED_AGAIN = ("the schema after it is applied again", "the schema after it was first applied")
 
 
 @dataclass(frozen=True)
@@ -53,67 +53,80 @@ def verify(
     before: dict[str, list[Fact]] = {}
     while True:
         with scratch() as engine:
+            trial = Trial(engine, catalog.search_path(engine.database)[:1])
             if verdicts:
                 engine.up(to=verdicts[-1].name)
+            facts = trial.facts()
             for step in engine.plan().pending:
-                before[step.name] = _facts(engine)
-                verdicts.append(_try_one(engine, step, before[step.name]))
-                on_verdict(verdicts[-1])
-                if verdicts[-1].faults:
+                before[step.name] = facts
+                verdict, facts = trial.one(step, facts)
+                verdicts.append(verdict)
+                on_verdict(verdict)
+                if verdict.faults:
                     break
             else:
                 if not any(verdict.faults for verdict in verdicts):
-                    verdicts.append(_try_all(engine, before, seed))
+                    verdicts.append(trial.all(before, seed))
                     on_verdict(verdicts[-1])
                 return verdicts
 
 
-def _try_one(engine: Engine, step: Step, before: list[Fact]) -> Verdict:
-    """Up, down, compare, and up again."""
-    started = perf_counter()
-    engine.up(steps=1)
-    if step.irreversible:
-        return Verdict(step.name, perf_counter() - started, irreversible=True)
-    applied = _facts(engine)
-    faults = _faults(engine, engine.down, before, ROLLED_BACK)
-    faults = faults or _faults(engine, partial(engine.up, steps=1), applied, APPLIED_AGAIN)
-    return Verdict(step.name, perf_counter() - started, faults)
+@dataclass
+class Trial:
+    """Migrations tried on one database; whatever they do to the search_path, names stay plain."""
 
+    engine: Engine
+    path: Sequence[str]
 
-def _try_all(
-    engine: Engine, before: Mapping[str, list[Fact]], seed: Callable[[], object] | None
-) -> Verdict:
-    """Everything down, one after another, as far as there are rollbacks, and up once more."""
-    started = perf_counter()
-    if seed:
-        seed()
-    applied = _facts(engine)
-    faults: list[str] = []
-    bottom = "empty"
-    for step in engine.plan().applied[::-1]:
-        if step.irreversible:
-            bottom = step.name
-            break
-        found = _faults(engine, engine.down, before[step.name], ROLLED_BACK)
-        if found:
-            faults = [f"{step.name}: {fault}" for fault in found]
-            break
-    faults = faults or _faults(engine, engine.up, applied, APPLIED_AGAIN)
-    return Verdict(f"all in a row, down to {bottom} and up", perf_counter() - started, faults)
+    def facts(self) -> list[Fact]:
+        """Every fact of the database, but for the tracking table."""
+        facts = catalog.read(self.engine.database, path=self.path)
+        return [fact for fact in facts if TABLE not in (fact.name, fact.table)]
 
+    def one(self, step: Step, before: list[Fact]) -> tuple[Verdict, list[Fact]]:
+        """Up, down, compare, and up again; returns what came of it, and the schema with it."""
+        started = perf_counter()
+        self.engine.up(steps=1)
+        applied = self.facts()
+        faults: list[str] = []
+        if not step.irreversible:
+            faults = self._faults(self.engine.down, before, ROLLED_BACK)
+            faults = faults or self._faults(
+                partial(self.engine.up, steps=1), applied, APPLIED_AGAIN
+            )
+        return Verdict(step.name, perf_counter() - started, faults, step.irreversible), applied
 
-def _faults(
-    engine: Engine, work: Callable[[], object], expected: list[Fact], sides: tuple[str, str]
-) -> list[str]:
-    """What is wrong after the work: that it failed, or where the schema is not as expected."""
-    try:
-        work()
-    except MigrationFailedError as error:
-        return [f"{error}"]
-    return [fault.said(*sides) for fault in catalog.compare(_facts(engine), expected)]
+    def all(self, before: Mapping[str, list[Fact]], seed: Callable[[], object] | None) -> Verdict:
+        """Everything down, one after another, as far as there are rollbacks, and up once more."""
+        started = perf_counter()
+        if seed:
+            seed()
+        applied = self.facts()
+        down: list[str] = []
+        for step in self.engine.plan().applied[::-1]:
+            if step.irreversible:
+                break
+            if faults := self._faults(self.engine.down, before[step.name], ROLLED_BACK):
+                name = f"{step.name}, all in a row"
+                return Verdict(name, perf_counter() - started, faults)
+            down.append(step.name)
+        if not down:
+            return Verdict("all in a row", perf_counter() - started, irreversible=True)
+        faults = self._faults(self.engine.up, applied, APPLIED_AGAIN)
+        name = f"all in a row, down to {'empty' if len(down) == len(before) else step.name} and up"
+        return Verdict(name, perf_counter() - started, faults)
 
+    def _faults(
+        self, work: Callable[[], object], expected: list[Fact], sides: tuple[str, str]
+    ) -> list[str]:
+        """What is wrong after the work: that it failed, or where the schema is not as expected."""
+        try:
+            work()
+        except MigrationFailedError as error:
+            if isinstance(error.__cause__, KeyboardInterrupt) or not self._is_connected():
+                raise  # the rollback is not to blame
+            return [f"{error}"]
+        return [fault.said(*sides) for fault in catalog.compare(self.facts(), expected)]
 
-def _facts(engine: Engine) -> list[Fact]:
-    """Every fact of the database, but for the tracking table."""
-    facts = catalog.read(engine.database)
-    return [fact for fact in facts if TABLE not in (fact.name, fact.table)]
+    def _is_connected(self) -> bool:
+        return not self.engine.database.connection().closed
