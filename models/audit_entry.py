@@ -19,8 +19,12 @@ Entity = Model | tuple[str, object]
 
 # Characters that a text column takes.
 LENGTH = 100
+# What would be told of these as text is not what they are known by.
+NO_IDS = (Model, bytes, dict, list, set)
 SECRET = re.compile(
-    "passw|secret|token|api_?key|private_?key|credential|authorization", re.IGNORECASE
+    "passw|passphrase|pwd|secret|token|credential|authorization|(^|[-_ ])cookie$"
+    "|(api|access|private)[-_ ]?key",
+    re.IGNORECASE,
 )
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("audit_context", default=None)
@@ -64,40 +68,44 @@ def row_of(
     context = _context.get() or {}
     kind, key = entity_of(entity) if entity is not None else (None, None)
     user = context.get("user_id") if user_id is None else user_id
-    if "request_id" in context and isinstance(details or {}, dict):
+    if "request_id" in context and (details is None or isinstance(details, dict)):
         details = {"request_id": f"{context['request_id']}"} | (details or {})
     return (
         _text(action, "action"),
         kind if kind is None else _text(kind, "entity_type"),
         key if key is None else _text(key, "entity_id"),
-        user if user is None else _text(f"{user}", "user_id"),
+        user if user is None else _text(id_of(user, "user_id"), "user_id"),
         details if details is None else dumps(details, "details", _is_secret),
     )
 
 
 def entity_of(entity: Entity) -> tuple[str, str]:
-    """The type and the id of a model's instance, or of a pair; raises ValueError without an id.
+    """The type and the id of a model's instance, or of a pair; raises UnfitError where one is not.
 
     An instance's type is the name of its model in lower case.
     """
-    if isinstance(entity, Model):
-        pair = (type(entity).__name__.lower(), entity.get_id())
-    else:
-        kind, key = entity
-        pair = (kind, key)
-    if pair[1] is None:
-        raise ValueError(f"entity: this {pair[0]} has no id yet")
-    return pair[0], f"{pair[1]}"
+    match entity:
+        case Model():
+            return type(entity).__name__.lower(), id_of(entity.get_id(), "entity")
+        case (str() as kind, key):
+            return kind, id_of(key, "entity")
+    raise UnfitError("a model's instance, or a type and an id, is wanted", "entity")
+
+
+def id_of(value: object, name: str) -> str:
+    """An id as text; raises UnfitError for what is none."""
+    parts = value if isinstance(value, tuple) else (value,)  # a composite key is a tuple
+    if None in parts:
+        raise UnfitError("it has no id yet", name)
+    if any(isinstance(part, NO_IDS) for part in parts):
+        raise UnfitError(f"a {type(value).__name__} is no id", name)
+    return value if isinstance(value, str) else f"{value}"
 
 
 def _text(text: str, column: str) -> str:
-    try:
-        if len(text) > LENGTH:
-            raise UnfitError(f"{len(text)} characters, and the column takes {LENGTH}")  # noqa: TRY301 # one error for all that is unfit
-        return check_text(text)
-    except UnfitError as error:
-        error.place = column
-        raise
+    if len(check_text(text, column)) > LENGTH:
+        raise UnfitError(f"{len(text)} characters, and the column takes {LENGTH}", column)
+    return text
 
 
 @lru_cache(4096)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 import peewee
 from peewee import SQL, AutoField, CharField, ModelIndex
 from playhouse.postgres_ext import BinaryJSONField, DateTimeTZField
 
-from models.audit_entry import LENGTH, Entity, Entry, entity_of, row_of
+from models.audit_entry import LENGTH, Entity, Entry, entity_of, id_of, row_of
 from models.base import BaseModel, database
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ INSERT = """
 INSERT INTO audit_log (action, entity_type, entity_id, user_id, details)
 VALUES (%s, %s, %s, %s, %s) RETURNING id, timestamp, details
 """
+GIVEN = ("action", "entity_type", "entity_id", "user_id", "details")
+RETURNED = ("id", "timestamp", "details")
 COPY = "COPY audit_log (action, entity_type, entity_id, user_id, details) FROM STDIN"
-# Rows that are handed to the driver at once.
-CHUNK = 500
+# Characters that are handed to the driver at once, or one row of more.
+CHUNK = 65_536
 
 
 class AppendOnlyError(peewee.PeeweeException):
@@ -33,7 +36,8 @@ class AuditLog(BaseModel):
 
     `record` and `record_many` mask secrets, and take from the context what is not given. A reading
     is a page of rows, newest first, and `before` is the last row of the page that came before. The
-    server sets `timestamp` when it is left out. Nothing here updates or deletes.
+    server sets `timestamp` when it is left out. Nothing here updates or deletes: who writes SQL, or
+    builds a query without the model, goes past that.
     """
 
     id = AutoField()
@@ -56,8 +60,8 @@ class AuditLog(BaseModel):
         values = row_of(**entry)
         with database.connection_context():
             row = database.execute_sql(INSERT, values).fetchone()
-        names = ("id", "timestamp", "details", "action", "entity_type", "entity_id", "user_id")
-        return cls(**dict(zip(names, (*row, *values), strict=False)))
+        given = dict(zip(GIVEN, values, strict=True))
+        return cls(**given | dict(zip(RETURNED, row, strict=True)))
 
     @classmethod
     def record_many(cls, entries: Iterable[Entry]) -> int:
@@ -69,16 +73,14 @@ class AuditLog(BaseModel):
         """
         from tqdm import tqdm
 
-        with tqdm(entries, unit=" rows", delay=1, disable=None) as bar:
-            source = CopySource(bar)
-            try:
-                with database.connection_context(), database.atomic():
-                    cursor = database.cursor()
-                    with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # not in its types
-                        cursor.copy_expert(COPY, source)
-            except Exception as error:
-                raise (source.error or error) from None
-        return int(cursor.rowcount)
+        with (
+            tqdm(entries, unit=" rows", delay=1, disable=None) as bar,
+            database.connection_context(),
+        ):
+            # A savepoint, so that a transaction of the caller's can go on; COPY needs no other.
+            is_idle = not database.connection().info.transaction_status
+            with nullcontext() if is_idle else database.savepoint():
+                return _copy(CopySource(bar))
 
     @classmethod
     def for_entity(
@@ -93,7 +95,7 @@ class AuditLog(BaseModel):
         cls, user_id: object, *, before: Self | None = None, limit: int = 100
     ) -> list[Self]:
         """What a user did."""
-        return cls._page((cls.id,), before, limit, cls.user_id == f"{user_id}")
+        return cls._page((cls.id,), before, limit, cls.user_id == id_of(user_id, "user_id"))
 
     @classmethod
     def between(
@@ -114,7 +116,9 @@ class AuditLog(BaseModel):
             raise ValueError("limit: 1 or more")
         query = cls.select().where(*conditions).order_by(*(column.desc() for column in key))
         if before is not None:
-            last = (getattr(before, column.name) for column in key)
+            last = [getattr(before, column.name) for column in key]
+            if None in last:
+                raise ValueError("before: a row as a reading returned it is wanted")
             query = query.where(peewee.Tuple(*key) < peewee.Tuple(*last))
         with database.connection_context():
             return list(query.limit(limit))
@@ -141,6 +145,10 @@ class AuditLog(BaseModel):
 
     @classmethod
     def truncate_table(cls, **_: object) -> NoReturn:
+        _refuse()
+
+    @classmethod
+    def drop_table(cls, *_: object, **__: object) -> NoReturn:
         _refuse()
 
 
@@ -173,15 +181,29 @@ class CopySource:
             raise
 
 
+def _copy(source: CopySource) -> int:
+    """COPY on this thread's connection; returns how many rows, and raises what went wrong first."""
+    cursor = database.cursor()
+    try:
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # not in its types
+            cursor.copy_expert(COPY, source)
+    except Exception as error:
+        raise (source.error or error) from None
+    return int(cursor.rowcount)
+
+
 def _chunks(entries: Iterable[Entry]) -> Iterator[bytes]:
     lines: list[str] = []
+    size = 0
     for entry in entries:
-        lines.append("\t".join(map(_escaped, row_of(**entry))))
-        if len(lines) == CHUNK:
-            yield ("\n".join(lines) + "\n").encode()
+        line = "\t".join(map(_escaped, row_of(**entry))) + "\n"
+        lines.append(line)
+        size += len(line)
+        if size > CHUNK:
+            yield "".join(lines).encode()
             lines.clear()
-    if lines:
-        yield ("\n".join(lines) + "\n").encode()
+            size = 0
+    yield "".join(lines).encode()
 
 
 def _escaped(text: str | None) -> str:

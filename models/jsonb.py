@@ -15,10 +15,10 @@ MASK = "[masked]"
 class UnfitError(ValueError):
     """Raised for a value that jsonb cannot hold, or not as it is; its text names the place."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, place: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
-        self.place = ""
+        self.place = place
 
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}"
@@ -27,7 +27,8 @@ class UnfitError(ValueError):
 def dumps(value: dict[str, Any], name: str, is_secret: Callable[[str], bool] | None = None) -> str:
     """The value as JSON, masked where a key is secret; `name` is what an error calls it.
 
-    Raises UnfitError for what is no dict, NaN and infinity, a NUL or half a surrogate pair in a
+    A number comes back as JSON has it: a float of 1e23 as a whole number. Raises UnfitError for
+    what is no dict, NaN and infinity, a NUL or half a surrogate pair in a
     text, a key that is no text, what JSON has no form for, and what is nested deeper than Python
     follows.
     """
@@ -39,19 +40,23 @@ def dumps(value: dict[str, Any], name: str, is_secret: Callable[[str], bool] | N
         error = UnfitError("nested too deeply, or in itself")
     except UnfitError as unfit:
         error = unfit
+    except ValueError as unfit:  # a whole number of thousands of digits
+        error = UnfitError(f"{unfit}")
     error.place = f"{name}{error.place}"
     raise error
 
 
-def check_text(text: str) -> str:
-    """The text; raises UnfitError, without a place, for one that PostgreSQL cannot hold."""
+def check_text(text: object, place: str = "") -> str:
+    """The text; raises UnfitError for what is none, and for one that PostgreSQL cannot hold."""
+    if not isinstance(text, str):
+        raise UnfitError(f"a text is wanted, and this is a {type(text).__name__}", place)
     if "\0" in text:
-        raise UnfitError("a text with a NUL character")
+        raise UnfitError("a text with a NUL character", place)
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise UnfitError("a text with half a surrogate pair") from None
+            raise UnfitError("a text with half a surrogate pair", place) from None
     return text
 
 

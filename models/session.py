@@ -9,13 +9,16 @@ from peewee import CharField, DateTimeField, ModelIndex
 from playhouse.postgres_ext import BinaryJSONField
 
 from models.base import BaseModel, database
-from models.jsonb import dumps
+from models.jsonb import UnfitError, check_text, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DAY_SECONDS = 86_400
+CENTURY_SECONDS = 100 * 365 * DAY_SECONDS
 ID_BYTES = 32
+# Characters of up to four bytes; an entry of a B-tree has up to 2,704 (PostgreSQL 15, 67.4.2).
+ID_LENGTH = 600
 
 
 class Timestamp6Field(DateTimeField):
@@ -69,24 +72,25 @@ SELECT count(*) FROM sessions WHERE expire >= statement_timestamp() AT TIME ZONE
 """
 CLEAR = "DELETE FROM sessions"
 # A row that someone is at is not waited for: it is being touched, or another process prunes it.
+# An array is made once; as a subquery of IN, a planner may run it for each row, past the limit.
 PRUNE = """
-DELETE FROM sessions WHERE sid IN (
+DELETE FROM sessions WHERE sid = ANY (ARRAY(
     SELECT sid FROM sessions WHERE expire < statement_timestamp() AT TIME ZONE 'UTC'
     ORDER BY expire LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 """
 
 
 class SessionStore:
     """The sessions by their ids, shared by any number of threads and processes.
 
-    One that has expired counts as absent. Lifetimes (`ttl`) are in seconds. Each call is one
-    statement: on the connection that the thread has open, and in its transaction, or on one of the
-    pool's for as long as it takes.
+    One that has expired counts as absent. Lifetimes (`ttl`) are in seconds. Each call but `prune`
+    is one statement: on the connection that the thread has open, and in its transaction, or on one
+    of the pool's for as long as it takes. An id that no column can hold raises UnfitError.
     """
 
     def __init__(self, ttl: float = DAY_SECONDS) -> None:
-        self.ttl = ttl
+        self.ttl = _lifetime(ttl)
 
     def new_id(self) -> str:
         """An id that nobody can guess: 256 random bits, in letters that a cookie can hold."""
@@ -94,12 +98,12 @@ class SessionStore:
 
     def get(self, sid: str) -> dict[str, Any] | None:
         """The session's data."""
-        rows = _fetch(GET, sid)
+        rows = _fetch(GET, _checked(sid))
         return rows[0][0] if rows else None
 
     def set(self, sid: str, data: dict[str, Any], ttl: float | None = None) -> None:
         """Create the session, or replace it; raises UnfitError for what jsonb cannot hold."""
-        _execute(SET, sid, dumps(data, "data"), self._lifetime(ttl))
+        _execute(SET, _checked(sid), dumps(data, "data"), self._lifetime(ttl))
 
     def save(self, sid: str, data: dict[str, Any]) -> bool:
         """Replace the data of a session that is still there; False when it is gone.
@@ -107,20 +111,20 @@ class SessionStore:
         A request that ends late does not bring back a session that was destroyed meanwhile. Raises
         UnfitError as `set` does.
         """
-        return _execute(SAVE, dumps(data, "data"), sid) > 0
+        return _execute(SAVE, dumps(data, "data"), _checked(sid)) > 0
 
     def touch(self, sid: str, ttl: float | None = None) -> bool:
         """Let the session live on from now; False when it is gone."""
-        return _execute(TOUCH, self._lifetime(ttl), sid) > 0
+        return _execute(TOUCH, self._lifetime(ttl), _checked(sid)) > 0
 
     def destroy(self, sid: str) -> bool:
         """End the session; False when there was none, expired or not."""
-        return _execute(DESTROY, sid) > 0
+        return _execute(DESTROY, _checked(sid)) > 0
 
     def regenerate(self, sid: str) -> str | None:
         """Give the session a new id, as after a login; None when the session is gone."""
         new = self.new_id()
-        return new if _execute(REGENERATE, new, sid) else None
+        return new if _execute(REGENERATE, new, _checked(sid)) else None
 
     def all(self) -> dict[str, dict[str, Any]]:
         """The data of every session by its id."""
@@ -139,10 +143,13 @@ class SessionStore:
         """Delete what has expired, so many rows a statement; returns how many went.
 
         Waits for nobody and lets nobody wait, so that any number of processes may prune at once.
-        `on_batch` hears how many went so far.
+        `on_batch` hears how many went so far. Refuses to run in a transaction, which would keep
+        every row locked until its end.
         """
         if batch < 1:
             raise ValueError("batch: 1 or more")
+        if database.in_transaction():
+            raise RuntimeError("prune: not in a transaction, which would keep the rows locked")
         pruned = 0
         while gone := _execute(PRUNE, batch):
             pruned += gone
@@ -151,10 +158,20 @@ class SessionStore:
         return pruned
 
     def _lifetime(self, ttl: float | None) -> float:
-        seconds = self.ttl if ttl is None else ttl
-        if not seconds > 0:
-            raise ValueError("ttl: more than 0 seconds")
-        return seconds
+        return self.ttl if ttl is None else _lifetime(ttl)
+
+
+def _lifetime(ttl: float) -> float:
+    if not 0 < ttl <= CENTURY_SECONDS:
+        raise ValueError("ttl: more than 0 seconds, and no more than a century")
+    return float(ttl)
+
+
+def _checked(sid: str) -> str:
+    """The id; a cookie may hold anything."""
+    if len(check_text(sid, "sid")) > ID_LENGTH:
+        raise UnfitError(f"{len(sid)} characters, and an index takes {ID_LENGTH}", "sid")
+    return sid
 
 
 def _fetch(statement: str, *values: object) -> list[tuple[Any, ...]]:

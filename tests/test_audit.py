@@ -10,9 +10,17 @@ import termios
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 import pytest
-from peewee import AutoField, CharField, IntegrityError, Model, ProgrammingError
+from peewee import (
+    AutoField,
+    CharField,
+    IntegrityError,
+    Model,
+    OperationalError,
+    ProgrammingError,
+)
 
 from models import AppendOnlyError, AuditLog, UnfitError, audit_context
 from tests.conftest import clean_environment, execute
@@ -21,10 +29,22 @@ from toolkit.settings import ROOT
 ROWS = "SELECT action, entity_type, entity_id, user_id, details FROM audit_log ORDER BY id"
 
 
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
 class Invoice(Model):
     """A thing that something happens to."""
 
     number = CharField(primary_key=True)
+
+
+class Role(str, Enum):  # noqa: UP042 # the other kind shows itself as its text
+    """An id that is a text, and shows itself as something else."""
+
+    ADMIN = "admin"
 
 
 class Draft(Model):
@@ -51,12 +71,18 @@ def test_what_is_not_given_is_null(pool, settings):  # noqa: ARG001 # the pool h
     assert execute(settings, ROWS) == [("a", None, None, None, None)]
 
 
-def test_an_entity_is_a_models_instance_or_a_pair(pool):  # noqa: ARG001 # the pool has to be there
+def test_an_entity_is_a_models_instance_or_a_pair(pool):
     row = AuditLog.record(action="a", entity=Invoice(number="N-1"))
     assert (row.entity_type, row.entity_id) == ("invoice", "N-1")
-    for unsaved in (Draft(), ("draft", None)):
-        with pytest.raises(ValueError, match="entity: this draft has no id yet"):
+    row = AuditLog.record(action="a", entity=("pair", (1, "b")), user_id=Role.ADMIN)
+    assert (row.entity_type, row.entity_id, row.user_id) == ("pair", "(1, 'b')", "admin")
+    for unsaved in (Draft(), ("draft", None), ("draft", (1, None))):
+        with pytest.raises(UnfitError, match="entity: it has no id yet"):
             AuditLog.record(action="a", entity=unsaved)
+    for odd in ("ab", (None, 5), (Draft, 5), ("a",), 7):
+        with pytest.raises(UnfitError, match="entity: a model's instance, or a type and an id"):
+            AuditLog.record(action="a", entity=odd)
+    assert pool.is_closed()
 
 
 def test_a_record_is_rolled_back_with_the_callers_transaction(pool, settings):
@@ -76,6 +102,11 @@ UNFIT = [
     ({"action": "a", "entity": ("t", LONG)}, "entity_id: 101 characters"),
     ({"action": "a", "user_id": LONG}, "user_id: 101 characters"),
     ({"action": "a\0"}, "action: a text with a NUL"),
+    ({"action": None}, "action: a text is wanted, and this is a NoneType"),
+    ({"action": "a", "user_id": b"u"}, "user_id: a bytes is no id"),
+    ({"action": "a", "user_id": Draft()}, "user_id: a Draft is no id"),
+    ({"action": "a", "details": []}, "details: a dict is wanted, and this is a list"),
+    ({"action": "a", "details": {"n": 10**5000}}, "details: Exceeds the limit"),
     ({"action": "a", "details": {"x": [float("nan")]}}, r"details\['x'\]\[0\]: nan"),
     ({"action": "a", "details": {"x": {1}}}, r"details\['x'\]: JSON has no form for a set"),
     ({"action": "a", "details": [1]}, "details: a dict is wanted"),
@@ -104,6 +135,14 @@ def test_secrets_are_masked_at_any_depth(pool, settings):  # noqa: ARG001 # the 
         "form": [{"apiKey": "hush", "name": "kept", "x": {"csrf_token": {"deep": "hush"}}}],
         "client_secret": None,
         "Authorization": "Bearer hush",
+        "X-API-Key": "hush",
+        "private key": "hush",
+        "access_key": "hush",
+        "pwd": "hush",
+        "Passphrase": "hush",
+        "Set-Cookie": "hush",
+        "keyboard": "kept",
+        "cookie_consent": True,
     }
     row = AuditLog.record(action="a", details=details)
     AuditLog.record_many([{"action": "a", "details": details}])
@@ -113,6 +152,14 @@ def test_secrets_are_masked_at_any_depth(pool, settings):  # noqa: ARG001 # the 
         "form": [{"apiKey": "[masked]", "name": "kept", "x": {"csrf_token": "[masked]"}}],
         "client_secret": "[masked]",
         "Authorization": "[masked]",
+        "X-API-Key": "[masked]",
+        "private key": "[masked]",
+        "access_key": "[masked]",
+        "pwd": "[masked]",
+        "Passphrase": "[masked]",
+        "Set-Cookie": "[masked]",
+        "keyboard": "kept",
+        "cookie_consent": True,
     }
     assert [stored[4] for stored in execute(settings, ROWS)] == [masked, masked]
     assert row.details == masked
@@ -135,6 +182,7 @@ def test_nothing_updates_or_deletes(pool, settings):
             lambda: AuditLog.set_by_id(row.id, {"action": "changed"}),
             lambda: AuditLog.bulk_update([row], ["action"]),
             AuditLog.truncate_table,
+            AuditLog.drop_table,
             lambda: AuditLog.replace(id=row.id, action="changed").execute(),
             lambda: (
                 AuditLog.insert(id=row.id, action="changed")
@@ -252,7 +300,7 @@ def test_many_arrive_as_they_are(pool, settings):
     assert pool.is_closed()
 
 
-@pytest.mark.parametrize("count", [499, 500, 501, 2500])
+@pytest.mark.parametrize("count", [1, 4999, 5000, 20_000])
 def test_many_are_counted_and_none_is_lost(pool, settings, count):  # noqa: ARG001 # the pool has to be there
     assert AuditLog.record_many({"action": f"{n}"} for n in range(count)) == count
     actions = [row[0] for row in execute(settings, ROWS)]
@@ -271,6 +319,29 @@ def test_many_are_all_or_none_and_the_callers_error_arrives(pool, settings):
             AuditLog.record_many(entries())
         AuditLog.record(action="after")
     assert [row[0] for row in execute(settings, ROWS)] == ["before", "after"]
+
+
+def test_they_go_with_a_transaction_that_peewee_knows_nothing_of(pool, settings):
+    with pool.connection_context():
+        pool.execute_sql("BEGIN")
+        AuditLog.record_many([{"action": "undone"}])
+        pool.execute_sql("ROLLBACK")
+        with pool.manual_commit():
+            pool.begin()
+            AuditLog.record_many([{"action": "undone"}])
+            pool.rollback()
+    assert execute(settings, ROWS) == []
+
+
+def test_a_server_that_goes_away_is_an_operational_error(pool, settings):
+    def entries():
+        yield {"action": "a" * 100}
+        execute(settings, TERMINATE)
+        yield from ({"action": "a" * 100, "details": {"n": n}} for n in range(10_000))
+
+    with pytest.raises(OperationalError):
+        AuditLog.record_many(entries())
+    assert pool.is_closed()
 
 
 def test_what_the_server_refuses_is_peewees_error(pool, settings):
@@ -294,6 +365,16 @@ def test_memory_does_not_grow_with_the_number_of_rows(pool):  # noqa: ARG001 # t
 
     peak(1000)
     assert peak(20_000) < 1.5 * peak(2000)
+
+
+def test_memory_does_not_grow_with_the_size_of_all_rows(pool):  # noqa: ARG001 # the pool has to be there
+    tracemalloc.start()
+    try:
+        AuditLog.record_many({"action": "a", "details": {"n": f"{n}" * 50_000}} for n in range(100))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000  # ten megabytes went through
 
 
 SLOW = """
@@ -383,6 +464,10 @@ def test_readings_are_newest_first_and_miss_nothing(pool, history):
 def test_wrong_pages_are_errors(pool, history):  # noqa: ARG001 # the pool has to be there
     with pytest.raises(ValueError, match="limit: 1 or more"):
         AuditLog.for_user(1, limit=0)
+    with pytest.raises(ValueError, match="before: a row as a reading returned it"):
+        AuditLog.for_user(1, before=AuditLog())
+    with pytest.raises(ValueError, match="user_id: it has no id yet"):
+        AuditLog.for_user(None)
     naive = datetime(2026, 1, 1)  # noqa: DTZ001 # the point
     with pytest.raises(ValueError, match="a time zone is wanted"):
         AuditLog.between(naive, history)

@@ -471,6 +471,8 @@ def make_connections():
         database.connect()
         database.manual_close()
 
+with database.connection_context():
+    pass
 threads = [threading.Thread(target=make_connections) for _ in range(2)]
 for thread in threads:
     thread.start()

@@ -183,11 +183,43 @@ def test_depth_survives_and_too_much_of_it_is_an_error(store):
         store.set("one", endless)
 
 
-@pytest.mark.parametrize("ttl", [0, -1, float("nan")])
-def test_a_life_of_no_time_is_an_error(store, ttl):
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), 1e300])
+def test_a_life_of_no_time_or_without_end_is_an_error(store, ttl):
     with pytest.raises(ValueError, match="ttl: more than 0 seconds"):
         store.set("one", {}, ttl=ttl)
+    with pytest.raises(ValueError, match="ttl: more than 0 seconds"):
+        SessionStore(ttl=ttl)
     assert store.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("sid", "told"),
+    [
+        (None, "sid: a text is wanted"),
+        (5, "sid: a text is wanted, and this is a int"),
+        ("a\0", "sid: a text with a NUL"),
+        ("\ud800", "sid: a text with half"),
+        ("x" * 601, "sid: 601 characters, and an index takes 600"),
+    ],
+)
+def test_an_id_that_no_column_can_hold_is_an_error_without_the_data(store, sid, told):
+    for verb in (
+        store.get,
+        store.touch,
+        store.destroy,
+        store.regenerate,
+        lambda sid: store.set(sid, {"password": "hunter2"}),
+        lambda sid: store.save(sid, {"password": "hunter2"}),
+    ):
+        with pytest.raises(UnfitError, match=told) as caught:
+            verb(sid)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_the_longest_id_fits(store):
+    sid = "".join(chr(0x10000 + n) for n in range(600))  # four bytes each, and no two alike
+    store.set(sid, {"a": 1})
+    assert store.get(sid) == {"a": 1}
 
 
 # Connections and transactions
@@ -296,6 +328,29 @@ def test_the_model_itself_keeps_its_meaning(store, pool):
 
 
 # Pruning
+
+
+def test_a_batch_is_no_larger_whatever_the_planner_knows_of_the_table(store, settings):
+    store.set("live", {})
+    execute(settings, "ALTER TABLE sessions SET (autovacuum_enabled = false)")
+    execute(settings, "ANALYZE sessions")  # of a single row
+    execute(
+        settings,
+        "INSERT INTO sessions SELECT 'old' || n, '{}', now() AT TIME ZONE 'UTC' "
+        "- interval '1 day' FROM generate_series(1, 1000) n",
+    )
+    heard = []
+    assert store.prune(batch=100, on_batch=heard.append) == 1000
+    assert heard == list(range(100, 1001, 100))
+
+
+def test_prune_refuses_a_transaction_which_would_keep_the_rows_locked(store, pool):
+    with (
+        pool.connection_context(),
+        pool.atomic(),
+        pytest.raises(RuntimeError, match="not in a transaction"),
+    ):
+        store.prune()
 
 
 def test_prune_deletes_what_has_expired_in_batches(store, settings):
