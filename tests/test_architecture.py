@@ -76,7 +76,9 @@ BORDERS = {
         "toolkit.operations",
         "toolkit.plan",
         "toolkit.statements",
+        "toolkit.transaction",
     },
+    "toolkit/transaction.py": {"peewee"},
     "toolkit/engine.py": {
         "peewee",
         "toolkit.errors",

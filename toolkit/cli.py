@@ -20,7 +20,6 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from secrets import token_hex
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
 
@@ -220,6 +219,8 @@ def migrate_check(models: str, *, as_json: bool) -> None:
 
 @command
 def migrate_verify(seeds: str, *, with_seed: bool) -> None:
+    from secrets import token_hex
+
     from toolkit.verification import verify
 
     settings = _settings().for_migrations()

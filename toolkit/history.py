@@ -18,6 +18,8 @@ TABLE = "migratehistory"
 
 # Through JSON, so that a table which has no column `checksum` yet is read like any other.
 READ = "SELECT name, migrated_at, to_jsonb(h)->>'checksum' FROM migratehistory h ORDER BY id"
+ADD = "INSERT INTO migratehistory (name, migrated_at, checksum) VALUES (%s, now(), %s)"
+REMOVE = "DELETE FROM migratehistory WHERE name = %s"
 IS_OURS = """
 SELECT to_regclass('migratehistory_one_name') IS NOT NULL AND EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass('migratehistory') AND attname = 'checksum'
@@ -67,16 +69,13 @@ class History:
             with self.database.atomic():
                 self.database.execute_sql(PREPARE)
 
-    def add(self, name: str, checksum: str) -> None:
-        """Record a migration as applied now."""
-        self.database.execute_sql(
-            "INSERT INTO migratehistory (name, migrated_at, checksum) VALUES (%s, now(), %s)",
-            (name, checksum),
-        )
+    def add(self, name: str, checksum: str, end: str = "") -> None:
+        """Record a migration as applied now; `end` is sent behind, in the same round trip."""
+        self.database.execute_sql(f"{ADD}{end}", (name, checksum))
 
-    def remove(self, name: str) -> None:
-        """Record a migration as rolled back."""
-        self.database.execute_sql("DELETE FROM migratehistory WHERE name = %s", (name,))
+    def remove(self, name: str, end: str = "") -> None:
+        """Record a migration as rolled back; `end` likewise."""
+        self.database.execute_sql(f"{REMOVE}{end}", (name,))
 
     def accept(self, name: str, checksum: str) -> bool:
         """Record what an applied migration's file says now; False when it said so before."""

@@ -54,13 +54,13 @@ class MigrationLock:
             with suppress(DatabaseError, InterfaceError):
                 self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
 
-    def enter(self, lock_timeout: float) -> None:
-        """Begin a step's transaction: `lock_timeout` seconds for other locks, and this one is ours.
+    def enter(self, lock_timeout: float, begin: str = "") -> None:
+        """Enter a step, `lock_timeout` seconds for other locks, with this one ours.
 
         Raises LockError when another session has it; no other can take it until the transaction
-        ends. Both in one round trip, since every step pays for it.
+        ends. `begin` is sent before, in the same round trip, since every step pays for it.
         """
-        if not self._value(ENTER, f"{lock_timeout * 1000:.0f}ms"):
+        if not self._value(f"{begin}{ENTER}", f"{lock_timeout * 1000:.0f}ms"):
             raise LockError(
                 "the migrations' lock is not this session's any more: a pooler in transaction mode "
                 "stands between, or the lock was given up. Set MIGRATION_DATABASE_URL to a direct "

@@ -22,6 +22,7 @@ from toolkit.errors import (
 from toolkit.history import History
 from toolkit.operations import Operations
 from toolkit.statements import Statement, noted
+from toolkit.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,17 +64,18 @@ class Runner:
     def apply(self, step: Step) -> list[str]:
         """Run the file's migrate() and record it; returns the statements as they were sent."""
         file = _file_of(step)
-        sent = self._run(file, "migrate", lambda: self.history.add(step.name, file.checksum))
+        record = partial(self.history.add, step.name, file.checksum)
+        sent = self._run(file, "migrate", record)
         self.applied.append(step)
         return sent
 
     def roll_back(self, step: Step) -> list[str]:
         """Run the file's rollback() and forget it; returns the statements as they were sent."""
-        sent = self._run(_file_of(step), "rollback", lambda: self.history.remove(step.name))
+        sent = self._run(_file_of(step), "rollback", partial(self.history.remove, step.name))
         self.applied = [other for other in self.applied if other.name != step.name]
         return sent
 
-    def _run(self, file: MigrationFile, function: str, record: Callable[[], None]) -> list[str]:
+    def _run(self, file: MigrationFile, function: str, record: Callable[[str], None]) -> list[str]:
         """Run one function; one that waits for a lock in vain is tried again, after a pause.
 
         The last try is watched, to name who stands in its way.
@@ -104,12 +106,12 @@ class Runner:
 
     def _inside(self, attempt: Attempt) -> None:
         """Work and record in one transaction."""
-        with self.database.atomic():
-            self.lock.enter(self._lock_timeout(attempt.file))
+        with Transaction(self.database) as transaction:
+            self.lock.enter(self._lock_timeout(attempt.file), transaction.begin)
             self._call(attempt)
             if self.database.connection().info.transaction_status != TRANSACTION_STATUS_INTRANS:
                 raise TransactionEndedError("its SQL ended the transaction it ran in")
-            attempt.record()
+            attempt.record(transaction.end)
 
     def _outside(self, attempt: Attempt) -> None:
         """Work outside of a transaction, and record it when it is through."""
@@ -124,7 +126,7 @@ class Runner:
                 self.database.execute_sql("RESET lock_timeout")
         if self._left_invalid(attempt):
             raise MigrationError("it leaves an index INVALID")
-        attempt.record()
+        attempt.record("")
 
     def _call(self, attempt: Attempt) -> None:
         file = attempt.file
@@ -182,11 +184,14 @@ class Runner:
 
 @dataclass
 class Attempt:
-    """One run of one function of a file; `record` writes down that it is through."""
+    """One run of one function of a file; `record` writes down that it is through.
+
+    It takes what to send behind that, in the same round trip.
+    """
 
     file: MigrationFile
     function: str
-    record: Callable[[], None]
+    record: Callable[[str], None]
     watch: Watch | None = None
     statements: list[Statement] = field(default_factory=list)
     invalid_before: set[str] = field(default_factory=set)
