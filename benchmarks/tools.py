@@ -48,7 +48,7 @@ class Tool(ABC):
 
     def write(self, n: int) -> Path:
         """Write the migration that creates the table of this number."""
-        path = self.folder / self.path.format(n=n)
+        path = self.folder / self.path.format(n=n, tens=n // 10, ones=n % 10)
         up, down = UP.format(n=n), DOWN.format(n=n)
         path.write_text(self.source.format(n=n, before=n - 1, up=up, down=down))
         return path
@@ -92,10 +92,10 @@ def rollback(migrator, database, *, fake=False):
 
 
 class PwMigrate(Tool):
-    """peewee-migrate's own command line, on the same files."""
+    """peewee-migrate's own command line, on the same files; it ignores numbers above 999."""
 
     name = "pw_migrate"
-    path = ThisProject.path
+    path = "migrations/{tens:03}_{ones}_t{n}.py"
     source = ThisProject.source
 
     def prepare(self) -> None:
