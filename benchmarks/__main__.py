@@ -99,6 +99,9 @@ def main() -> None:
     except (BenchError, ToolkitError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def measure(scope: Scope) -> Run:

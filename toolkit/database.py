@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from heapq import heappop
+from heapq import heappop, heappush
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from select import POLLIN, poll
 from threading import Condition, Lock, RLock, get_ident, local
@@ -68,10 +68,21 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
             with self._pool_lock:
                 if self.deferred:
                     configure(Settings.load())
+        return self._connect_in_turn(reuse_if_open=reuse_if_open)
+
+    def close(self) -> bool:
+        state = self._state
+        if not (state.closed or state.transactions) and self._give_back(state.conn):
+            state.reset()
+            return True
+        return bool(super().close())
+
+    def _connect_in_turn(self, *, reuse_if_open: bool) -> bool:
+        """Connect as Peewee does, but behind those who wait already."""
         deadline = monotonic() + (self._wait_timeout or 0)
         try:
             # Who gave one back a moment ago does not take it from those who wait for it.
-            if self.waiting and state.closed:
+            if self.waiting and self._state.closed:
                 self._await_turn(deadline)
             while True:
                 try:
@@ -82,7 +93,6 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
                             f"all {self._max_connections} connections were in use for "
                             f"{self._wait_timeout or 0} s"
                         ) from None
-                    self.waiting.add(get_ident())
                     self._await_turn(deadline)
         finally:
             self.waiting.discard(get_ident())
@@ -92,6 +102,7 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
 
         A second is as long as Peewee's own waits, for what closes a connection without a word.
         """
+        self.waiting.add(get_ident())
         with self._pool_available:
             self._pool_available.wait(min(1, max(0, deadline - monotonic())))
 
@@ -133,6 +144,22 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
             self.take_back(conn)
         return None
 
+    def _give_back(self, conn: connection) -> bool:
+        """Put a connection among the idle ones; False for one that is not as it was taken."""
+        entry = self._in_use.get(id(conn))
+        if entry is None or self._is_stale(entry.timestamp) or conn.info.transaction_status:
+            return False
+        with self._pool_lock:
+            if not self._in_use.pop(id(conn), None):
+                return False
+            self.thread.holder.connection = None
+            self.idle_since[id(conn)] = monotonic()
+            self._heap_counter += 1
+            heappush(self._connections, (entry.timestamp, self._heap_counter, conn))
+            if self.waiting:
+                self._pool_available.notify()
+        return True
+
     def _connect(self) -> connection:
         conn: connection = super()._connect()
         self._keep(conn)
@@ -147,8 +174,6 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
             self.thread.holder.connection = conn
 
     def _close(self, conn: connection, close_conn: bool = False) -> None:  # noqa: FBT001, FBT002 # peewee's
-        if id(conn) in self._in_use:  # and not closed by close_all() meanwhile
-            self.idle_since[id(conn)] = monotonic()
         super()._close(conn, close_conn)
         self.thread.holder.connection = None
 
