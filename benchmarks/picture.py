@@ -30,6 +30,7 @@ def main(picture: str) -> None:
             if of == step:
                 width = 2.5 if tool == "this project" else 1.2
                 panel.loglog(*zip(*points, strict=True), label=tool, linewidth=width, marker=".")
+        panel.minorticks_off()
         panel.set_title(step)
         panel.set_xlabel("migrations")
         panel.grid(which="major", alpha=0.3)
