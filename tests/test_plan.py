@@ -67,6 +67,10 @@ REFUSALS = {
         ["005_x: rollback() does nothing"],
     ),
     "syntax error": ({"005_x.py": "def migrate(:\n"}, ["005_x: syntax error", "line 1"]),
+    "what only the compiler finds": (
+        {"005_x.py": "return\n"},
+        ["005_x: syntax error: 'return' outside function"],
+    ),
     "empty file": ({"005_x.py": ""}, ["005_x: no migrate()"]),
     "several": (
         {"001_alpha.py": good("other"), "000_late.py": good("late"), "x.py": "", "005_x.py": EMPTY},

@@ -24,6 +24,7 @@ from toolkit.errors import MigrationError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import CodeType
 
 FILE_NAME = re.compile(r"(\d{3,})_[^.]+")
 NEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
@@ -85,9 +86,14 @@ class MigrationFile:
         return _read(self.source, str(self.path))
 
     def load(self) -> Callable[[str], Callable[..., None]]:
-        """Run the file; returns what gives its functions by name."""
+        """Run the file; returns what gives its functions by name.
+
+        Raises MigrationError for one that cannot be compiled.
+        """
+        if self.content.code is None:
+            raise MigrationError(f"{self.place}: {self.content.fault}")
         scope: dict[str, Any] = {"__name__": self.name, "__file__": str(self.path)}
-        exec(compile(self.source, self.path, "exec", dont_inherit=True), scope)  # noqa: S102
+        exec(self.content.code, scope)  # noqa: S102
         return scope.__getitem__
 
 
@@ -103,17 +109,19 @@ class Content:
     irreversible: bool = False
     atomic: bool = True
     lock_timeout: float | None = None
+    code: CodeType | None = None
 
 
 @cache  # each file is planned twice, before the lock and behind it
 def _read(source: bytes, path: str) -> Content:
     try:
-        body = ast.parse(source, path).body
+        tree = ast.parse(source, path)
+        code = compile(tree, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         fault = f"syntax error: {error}"
         return Content(fault, fault)
-    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
-    values = {name: value for node in body for name, value in _assigned(node)}
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    values = {name: value for node in tree.body for name, value in _assigned(node)}
     said: dict[str, Any] = {
         name: value.value for name, value in values.items() if isinstance(value, ast.Constant)
     }
@@ -135,6 +143,7 @@ def _read(source: bytes, path: str) -> Content:
         irreversible=irreversible,
         atomic=said.get("atomic", True),
         lock_timeout=said.get("lock_timeout"),
+        code=code,
     )
 
 
