@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MASK = "[masked]"
+NUL = r"\u0000"  # as JSON has it
+CONTAINERS = (dict, list, tuple)
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class UnfitError(ValueError):
@@ -32,10 +35,12 @@ def dumps(value: dict[str, Any], name: str, is_secret: Callable[[str], bool] | N
     text, a key that is no text, what JSON has no form for, and what is nested deeper than Python
     follows.
     """
+    if is_secret is None and (text := _encoded(value)) is not None:
+        return text
     try:
         if not isinstance(value, dict):
             raise UnfitError(f"a dict is wanted, and this is a {type(value).__name__}")  # noqa: TRY301 # one error for all that is unfit
-        return json.dumps(_fit(value, is_secret or _never), ensure_ascii=False)
+        return ENCODER.encode(_fit(value, is_secret or _never))
     except RecursionError:
         error = UnfitError("nested too deeply, or in itself")
     except UnfitError as unfit:
@@ -44,6 +49,27 @@ def dumps(value: dict[str, Any], name: str, is_secret: Callable[[str], bool] | N
         error = UnfitError(f"{unfit}")
     error.place = f"{name}{error.place}"
     raise error
+
+
+def _encoded(value: object) -> str | None:
+    """The value as JSON in one go; None for what takes a closer look."""
+    try:
+        text = ENCODER.encode(value)
+        is_fit = isinstance(value, dict) and _has_text_keys(value)
+        if not text.isascii():
+            text.encode()  # fails for half a surrogate pair
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text if is_fit and NUL not in text else None
+
+
+def _has_text_keys(value: Any) -> bool:  # noqa: ANN401 # any JSON
+    """Whether every key is a text: the encoder makes texts of others without a word."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            return False
+        value = value.values()
+    return all(_has_text_keys(item) for item in value if isinstance(item, CONTAINERS))
 
 
 def check_text(text: object, place: str = "") -> str:

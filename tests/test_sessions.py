@@ -166,7 +166,10 @@ def test_what_jsonb_cannot_hold_is_an_error_before_it_is_sent(store, data, told)
 
 
 def test_what_json_can_hold_survives(store):
-    data = {"": [None, True, 1, 2**70, 0.1, -1.5e-7, "ünï 😀", {"b": {}, "a": []}], "B": "%s \\"}
+    data = {
+        "": [None, True, 1, 2**70, 0.1, -1.5e-7, "ünï 😀", {"b": {}, "a": []}],
+        "B": r"%s \ \u0000",
+    }
     store.set("one", data | {"tuple": (1, (2,))})
     assert store.get("one") == data | {"tuple": [1, [2]]}
 
