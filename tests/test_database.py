@@ -10,6 +10,7 @@ from time import monotonic
 import pytest
 from peewee import OperationalError, PeeweeException
 from playhouse.pool import MaxConnectionsExceeded, PoolConnection
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from tests.conftest import (
     PASSWORD,
@@ -21,7 +22,7 @@ from tests.conftest import (
     until,
 )
 from toolkit import binaries
-from toolkit.database import configure, connected, database, dedicated
+from toolkit.database import PooledConnection, configure, connected, database, dedicated
 from toolkit.errors import AccessDeniedError, NoDatabaseError, UnavailableError
 from toolkit.settings import ROOT
 
@@ -234,8 +235,8 @@ def test_a_thread_that_ends_leaves_alone_what_it_gave_back(small_pool):
 def test_a_connection_of_old_is_replaced(small_pool):
     with small_pool.connection_context():
         before = backend(small_pool)
-    [(created, number, connection)] = small_pool._connections
-    small_pool._connections = [(created - small_pool._stale_timeout - 1, number, connection)]
+    [(*_, connection)] = small_pool._connections
+    connection.timestamp -= small_pool._stale_timeout + 1
     with small_pool.connection_context():
         assert backend(small_pool) != before
     assert connection.closed
@@ -323,7 +324,7 @@ def test_an_error_while_an_idle_connection_is_looked_at_loses_no_slot(small_pool
         with small_pool.connection_context():
             pass
         with monkeypatch.context() as patch:
-            patch.setattr("toolkit.database._is_readable", interrupted)
+            patch.setattr(PooledConnection, "has_ended", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 small_pool.connect()
         assert used(small_pool) == 0
@@ -340,18 +341,62 @@ def test_an_idle_connection_that_the_server_ended_is_replaced(small_pool, server
     assert (used(small_pool), len(small_pool._connections)) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("ping_after", "query"), [(30, "SELECT pg_backend_pid()"), (0, "SELECT 1")]
-)
-def test_a_connection_is_asked_only_after_it_was_idle_for_long(
-    small_pool, server, monkeypatch, ping_after, query
-):
-    monkeypatch.setattr(small_pool, "ping_after", ping_after)
+def test_an_idle_connection_that_somebody_closed_is_replaced(small_pool):
     with small_pool.connection_context():
+        connection = small_pool.connection()
+    connection.close()
+    with small_pool.connection_context():
+        assert small_pool.connection() is not connection
+
+
+@pytest.mark.parametrize("last", ["DO $$ BEGIN RAISE NOTICE 'heard'; END $$", "NOTIFY news"])
+def test_what_is_no_farewell_does_not_end_a_connection(small_pool, server, last):
+    """A notice of its last use, which the next one does not see, and a notification."""
+    with small_pool.connection_context():
+        small_pool.execute_sql("LISTEN news")
+        small_pool.execute_sql(last)
         pid = backend(small_pool)
+    execute(server, "NOTIFY news")
     with small_pool.connection_context():
-        last = execute(server, "SELECT query FROM pg_stat_activity WHERE pid = %s", pid)
-    assert last == [(query,)]
+        assert backend(small_pool) == pid
+        assert small_pool.connection().notices == []
+
+
+def test_a_connection_is_asked_only_after_it_was_idle_for_long(small_pool, server):
+    def last_query():
+        with small_pool.connection_context():
+            pid = small_pool.connection().info.backend_pid
+            [(query,)] = execute(server, "SELECT query FROM pg_stat_activity WHERE pid = %s", pid)
+            return query
+
+    with small_pool.connection_context():
+        small_pool.execute_sql("SELECT 2")
+        connection = small_pool.connection()
+    assert last_query() == "SELECT 2"
+    connection.idle_since -= small_pool.ping_after
+    assert last_query() == "SELECT 1"
+    with small_pool.connection_context():
+        small_pool.execute_sql("SELECT 2")
+    assert last_query() == "SELECT 2"
+
+
+def test_a_connection_is_not_given_back_in_a_transaction(small_pool):
+    with small_pool.connection_context():
+        small_pool.execute_sql("BEGIN")
+    with small_pool.connection_context():
+        assert small_pool.connection().info.transaction_status == TRANSACTION_STATUS_IDLE
+    with (
+        small_pool.connection_context(),
+        small_pool.manual_commit(),
+        pytest.raises(OperationalError, match="transaction is open"),
+    ):
+        small_pool.close()
+
+
+def test_a_connection_that_is_closed_by_hand_is_not_given_back(small_pool):
+    small_pool.connect()
+    small_pool.manual_close()
+    assert (used(small_pool), small_pool._connections) == (0, [])
 
 
 def test_nothing_is_tried_again_behind_the_callers_back(small_pool, server):
@@ -493,10 +538,24 @@ def test_a_fork_beside_a_thread_that_connects_does_not_hang(settings):
 
 
 def test_the_seams_of_playhouses_pool_are_there(small_pool):
-    assert PoolConnection._fields == ("timestamp", "connection", "checked_out")
+    for name in PoolConnection._fields:
+        assert hasattr(PooledConnection, name)
     with small_pool.connection_context():
         [(key, entry)] = small_pool._in_use.items()
-        assert key == id(small_pool.connection()) == id(entry.connection)
+        connection = small_pool.connection()
+        assert key == id(connection) == id(entry.connection)
         assert small_pool._connections == []
-    [(created, _, connection)] = small_pool._connections
-    assert (id(connection), created) == (key, entry.timestamp)
+    [(created, _, idle)] = small_pool._connections
+    assert (idle, created) == (connection, connection.timestamp)
+
+
+def test_how_long_a_connection_is_in_use_counts_from_its_check_out(small_pool):
+    with small_pool.connection_context():
+        connection = small_pool.connection()
+    connection.checked_out -= 120
+    with small_pool.connection_context():
+        assert small_pool.close_stale(age=60) == 0
+        connection.checked_out -= 120
+        assert small_pool.close_stale(age=60) == 1
+        assert connection.closed
+    assert used(small_pool) == 0

@@ -17,18 +17,14 @@ import os
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from select import POLLIN, poll
 from threading import Condition, Lock, RLock, get_ident, local
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
 from peewee import ConnectionContext, OperationalError, PostgresqlDatabase, ProgrammingError
-from playhouse.pool import (
-    MaxConnectionsExceeded,
-    PoolConnection,
-    PooledDatabase,
-    PooledPostgresqlDatabase,
-)
+from playhouse.pool import MaxConnectionsExceeded, PooledDatabase, PooledPostgresqlDatabase
+from psycopg2 import extensions
 from psycopg2.errors import UndefinedTable
 
 from toolkit.errors import NoTableError, connection_error
@@ -37,27 +33,59 @@ from toolkit.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from psycopg2.extensions import connection
-
 PING_AFTER_SECONDS = 30
 GO_ON = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
+
+
+class PooledConnection(extensions.connection):
+    """A connection, and when it was opened, taken and given back.
+
+    Among the pool's connections in use it stands for itself, with the names of playhouse's
+    PoolConnection, which would have to be made at each check-out.
+    """
+
+    __slots__ = ("checked_out", "idle_since", "timestamp")
+
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401 # psycopg2's
+        super().__init__(*args)
+        self.timestamp = self.checked_out = time()
+        self.idle_since = monotonic()
+
+    @property
+    def connection(self) -> PooledConnection:
+        return self
+
+    def has_ended(self) -> bool:
+        """Whether an idle connection has heard the server's farewell, or its end.
+
+        Reads what has come, and waits for nothing: libpq knows what of TLS is no message.
+        """
+        heard: list[str] = []
+        self.notices = heard
+        try:
+            self.poll()
+        except psycopg2.Error:
+            return True
+        return bool(heard)
 
 
 class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no types
     """A pool that configures itself from the settings when it is first used.
 
-    Peewee's own asks the server SELECT 1 at each check-out, with the pool locked. This one looks at
-    the socket: what can be read while nothing was asked is the server's farewell, or its end. Only
-    a connection that was idle for longer than `ping_after` seconds is asked, for a firewall may
-    have forgotten it.
+    Peewee's own asks the server SELECT 1 at each check-out, with the pool locked. This one looks
+    whether the server has said anything while nothing was asked. Only a connection that was idle
+    for longer than `ping_after` seconds is asked, for a firewall may have forgotten it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # Peewee's
         self.ping_after: float = PING_AFTER_SECONDS
-        self.idle_since: dict[int, float] = {}
         self.waiting: set[int] = set()
         self.thread = local()
+        self.lease = Lease(self)
         super().__init__(*args, **kwargs)
+
+    def init(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # Peewee's
+        super().init(*args, connection_factory=PooledConnection, **kwargs)
 
     def connect(self, reuse_if_open: bool = False) -> bool:  # noqa: FBT001, FBT002 # peewee's
         state = self._state
@@ -107,7 +135,7 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
             self._pool_available.wait(min(1, max(0, deadline - monotonic())))
 
     def connection_context(self) -> Lease:
-        return Lease(self)
+        return self.lease
 
     def forget(self) -> None:
         """Start anew in a forked process: the parent's threads, which may hold locks, are not here.
@@ -118,24 +146,24 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
         self._pool_lock = RLock()
         self._pool_available = Condition(self._pool_lock)
         self.waiting.clear()
-        self.idle_since.clear()
         self.dispose()
 
-    def take_back(self, conn: connection) -> None:
+    def take_back(self, conn: PooledConnection) -> None:
         """Close a connection whose thread has ended; its slot is free again."""
         super()._close(conn, close_conn=True)
 
-    def _take_idle(self) -> Any:  # noqa: ANN401 # a connection or None; playhouse has no types
+    def _take_idle(self) -> PooledConnection | None:
         """An idle connection that is fit for use; the ones that are not are closed."""
         while self._connections:
             with self._pool_lock:
                 if not self._connections:
                     return None
-                created, _, conn = heappop(self._connections)  # the oldest first
-                self._in_use[id(conn)] = PoolConnection(created, conn, time())
+                conn: PooledConnection = heappop(self._connections)[-1]  # the oldest first
+                self._in_use[id(conn)] = conn
             # Looked at with the pool unlocked, so that nobody waits for a connection's answer.
             try:
-                if not (self._is_closed(conn) or self._is_stale(created)):
+                if not (self._is_closed(conn) or self._is_stale(conn.timestamp)):
+                    conn.checked_out = time()
                     self._keep(conn)
                     return conn
             except BaseException:
@@ -144,28 +172,27 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
             self.take_back(conn)
         return None
 
-    def _give_back(self, conn: connection) -> bool:
+    def _give_back(self, conn: PooledConnection) -> bool:
         """Put a connection among the idle ones; False for one that is not as it was taken."""
-        entry = self._in_use.get(id(conn))
-        if entry is None or self._is_stale(entry.timestamp) or conn.info.transaction_status:
+        if conn.get_transaction_status() or self._is_stale(conn.timestamp):
             return False
         with self._pool_lock:
             if not self._in_use.pop(id(conn), None):
                 return False
             self.thread.holder.connection = None
-            self.idle_since[id(conn)] = monotonic()
+            conn.idle_since = monotonic()
             self._heap_counter += 1
-            heappush(self._connections, (entry.timestamp, self._heap_counter, conn))
+            heappush(self._connections, (conn.timestamp, self._heap_counter, conn))
             if self.waiting:
                 self._pool_available.notify()
         return True
 
-    def _connect(self) -> connection:
-        conn: connection = super()._connect()
+    def _connect(self) -> PooledConnection:
+        conn: PooledConnection = super()._connect()
         self._keep(conn)
         return conn
 
-    def _keep(self, conn: connection) -> None:
+    def _keep(self, conn: PooledConnection) -> None:
         """Note that this thread has the connection."""
         try:
             self.thread.holder.connection = conn
@@ -173,18 +200,14 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
             self.thread.holder = Holder(self)
             self.thread.holder.connection = conn
 
-    def _close(self, conn: connection, close_conn: bool = False) -> None:  # noqa: FBT001, FBT002 # peewee's
+    def _close(self, conn: PooledConnection, close_conn: bool = False) -> None:  # noqa: FBT001, FBT002 # peewee's
         super()._close(conn, close_conn)
         self.thread.holder.connection = None
 
-    def _close_raw(self, conn: connection) -> None:
-        self.idle_since.pop(id(conn), None)
-        super()._close_raw(conn)
-
-    def _is_closed(self, conn: connection) -> bool:
-        idle_seconds = monotonic() - self.idle_since.pop(id(conn), 0)
-        if conn.closed or _is_readable(conn):
+    def _is_closed(self, conn: PooledConnection) -> bool:
+        if conn.has_ended():
             return True
+        idle_seconds = monotonic() - conn.idle_since
         return idle_seconds > self.ping_after and bool(super()._is_closed(conn))
 
 
@@ -224,7 +247,7 @@ class Holder:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.process = os.getpid()
-        self.connection: connection | None = None
+        self.connection: PooledConnection | None = None
 
     def __del__(self) -> None:
         # A forked process has copies of its parent's threads' connections, which are in use there.
@@ -260,12 +283,6 @@ def dedicated(settings: Settings, purpose: str) -> PostgresqlDatabase:
     parameters = settings.libpq(application_name=name)
     parameters["options"] += f" -c lock_timeout={settings.migrate_lock_timeout_seconds}s"
     return PostgresqlDatabase(settings.url.name, **parameters)
-
-
-def _is_readable(conn: connection) -> bool:
-    poller = poll()
-    poller.register(conn.fileno(), POLLIN)
-    return bool(poller.poll(0))
 
 
 @contextmanager
