@@ -58,7 +58,7 @@ class PooledConnection(extensions.connection):
     def has_ended(self) -> bool:
         """Whether an idle connection has heard the server's farewell, or its end.
 
-        Reads what has come, and waits for nothing: libpq knows what of TLS is no message.
+        Reads what has come, and waits for nothing; libpq tells what is TLS's own from a message.
         """
         heard: list[str] = []
         self.notices = heard
@@ -159,11 +159,11 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
                 if not self._connections:
                     return None
                 conn: PooledConnection = heappop(self._connections)[-1]  # the oldest first
+                conn.checked_out = time()
                 self._in_use[id(conn)] = conn
             # Looked at with the pool unlocked, so that nobody waits for a connection's answer.
             try:
                 if not (self._is_closed(conn) or self._is_stale(conn.timestamp)):
-                    conn.checked_out = time()
                     self._keep(conn)
                     return conn
             except BaseException:
