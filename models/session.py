@@ -50,7 +50,7 @@ SELECT sess FROM sessions WHERE sid = %s AND expire >= statement_timestamp() AT 
 """
 SET = """
 INSERT INTO sessions (sid, sess, expire)
-VALUES (%s, %s, statement_timestamp() AT TIME ZONE 'UTC' + make_interval(secs => %s))
+VALUES (%s, %s, statement_timestamp() AT TIME ZONE 'UTC' + %s * interval '1 second')
 ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
 """
 SAVE = """
@@ -58,7 +58,7 @@ UPDATE sessions SET sess = %s
 WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
 """
 TOUCH = """
-UPDATE sessions SET expire = statement_timestamp() AT TIME ZONE 'UTC' + make_interval(secs => %s)
+UPDATE sessions SET expire = statement_timestamp() AT TIME ZONE 'UTC' + %s * interval '1 second'
 WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
 """
 REGENERATE = """

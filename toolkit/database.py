@@ -90,7 +90,8 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
     def connect(self, reuse_if_open: bool = False) -> bool:  # noqa: FBT001, FBT002 # peewee's
         state = self._state
         if state.closed and not self.waiting and (idle := self._take_idle()):
-            state.set_connection(idle)
+            state.conn = idle
+            state.closed = False  # the rest is as reset() left it
             return True
         if self.deferred:
             with self._pool_lock:
@@ -174,7 +175,7 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
 
     def _give_back(self, conn: PooledConnection) -> bool:
         """Put a connection among the idle ones; False for one that is not as it was taken."""
-        if conn.get_transaction_status() or self._is_stale(conn.timestamp):
+        if conn.get_transaction_status():
             return False
         with self._pool_lock:
             if not self._in_use.pop(id(conn), None):
