@@ -110,14 +110,66 @@ def test_asking_for_what_was_left_runs_the_applied_files_once(engine, db, write,
     assert "email" in {column.name for column in db.get_columns("users")}
 
 
-def test_rollbacks_that_ask_run_the_applied_files_once(engine, db, write, tmp_path):
+def test_a_rollback_that_asks_runs_the_applied_files_once(engine, db, write, tmp_path):
     write("002_email", ADD_EMAIL)
     write("003_fill", FILL)
     engine.up()
     before = runs(tmp_path)
-    engine.down("zero")
+    engine.down()
     assert runs(tmp_path) == before + 1
+    engine.down("zero")
     assert db.get_tables() == ["migratehistory"]
+
+
+BY_SQL = """
+def migrate(migrator, database, *, fake=False):
+    {migrate}
+
+def rollback(migrator, database, *, fake=False):
+    migrator.sql('{rollback}')
+"""
+
+
+def columns(db):
+    return sorted(column.name for column in db.get_columns("users"))
+
+
+def test_after_a_rollback_by_sql_the_models_are_those_of_the_database(engine, db, write):
+    """Or a field that is there again is one that was removed before."""
+    before = columns(db)
+    back = "ALTER TABLE users ADD COLUMN name varchar(255)"
+    write(
+        "002_no_name",
+        BY_SQL.format(migrate="migrator.remove_fields('users', 'name')", rollback=back),
+    )
+    engine.up()
+    engine.redo()
+    assert columns(db) == [name for name in before if name != "name"]
+    rename = "migrator.rename_field('users', 'id', 'number')"
+    back = "ALTER TABLE users RENAME COLUMN number TO id"
+    write("003_number", BY_SQL.format(migrate=rename, rollback=back))
+    engine.up()
+    engine.redo(2)
+    engine.down("001_users")
+    assert columns(db) == before
+
+
+def test_a_field_that_is_not_there_is_not_removed_in_silence(engine, write):
+    write(
+        "002_slip",
+        BY_SQL.format(migrate="migrator.remove_fields('users', 'nmae')", rollback="SELECT 1"),
+    )
+    with pytest.raises(MigrationFailedError, match="users has no field nmae: it has id, name"):
+        engine.up()
+
+
+def test_what_is_asked_for_in_a_fake_block_changes_the_models_alone(engine, db, write):
+    fake = """with migrator.fake():
+        migrator.remove_fields('users', 'name')
+    migrator.sql('SELECT 1')"""
+    write("002_fake", BY_SQL.format(migrate=fake, rollback="SELECT 1"))
+    engine.up()
+    assert "name" in columns(db)
 
 
 def test_the_replay_reaches_no_server(engine, db, write, tmp_path):

@@ -262,3 +262,38 @@ def test_ctrl_c_undoes_the_step_and_ends_at_once(app, settings):
     assert history(settings) == [path.stem for path in sorted(ROOT.glob("migrations/0*.py"))]
     assert execute(settings, "SELECT to_regclass('slow') IS NULL") == [(True,)]
     assert locks(settings) == 0
+
+
+CATCHES = """
+def migrate(migrator, database, *, fake=False):
+    migrator.sql('''
+        DO $$ BEGIN
+            PERFORM pg_sleep(30);
+        EXCEPTION WHEN query_canceled THEN RAISE NOTICE 'cancelled';
+        END $$
+    ''')
+
+def rollback(migrator, database, *, fake=False):
+    migrator.sql("SELECT 1")
+"""
+
+
+def test_ctrl_c_that_a_statement_catches_ends_the_run_behind_its_step(app, settings):
+    """psycopg2 loses a KeyboardInterrupt in a statement that ends with a notice."""
+    app.write("migrations/004_catches.py", CATCHES)
+    app.write("migrations/005_next.py", CATCHES.replace("pg_sleep(30)", "pg_sleep(0)"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "invoke", "migrate-up"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=app.folder,
+        env=app.environment,
+    )
+    until(lambda: backend_is_at(settings, "pg_sleep"))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 2, err
+    assert "applied 004_catches" in out
+    assert "005_next.py: interrupted before it" in err
+    assert "005_next" not in history(settings)

@@ -8,7 +8,8 @@ from peewee_migrate import Router
 from tests.conftest import execute
 from toolkit.database import dedicated
 from toolkit.engine import Engine
-from toolkit.errors import LockError, LockTimeoutError, MigrationFailedError
+from toolkit.errors import LockError, LockTimeoutError, MigrationFailedError, PlanError
+from toolkit.history import History
 from toolkit.lock import MigrationLock
 
 FILE = """{head}
@@ -254,6 +255,10 @@ def test_a_dry_run_shows_sql_that_psql_takes_and_changes_nothing(app, settings):
         ),
     )
     app.write(
+        "migrations/006_comment.py",
+        text("migrator.sql('CREATE TABLE c () -- first')\n    migrator.sql('SELECT 1')"),
+    )
+    app.write(
         "migrations/005_outside.py",
         text(
             "migrator.sql('CREATE INDEX CONCURRENTLY i ON sessions (sess)')", head="atomic = False"
@@ -309,3 +314,233 @@ def test_a_history_with_a_name_twice_is_taken_over(engine, db, tmp_path, write):
     assert applied(engine) == ["001_a", "002_b"]
     rows = db.execute_sql("SELECT count(*) FROM migratehistory WHERE name = '001_a'").fetchone()
     assert rows == (1,)
+
+
+# Ctrl-C, and what is left of what it meets
+
+
+def interrupting(monkeypatch, name):
+    """Let Ctrl-C come as a call of the history ends."""
+    real = getattr(History, name)
+
+    def late(*values):
+        real(*values)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(History, name, late)
+
+
+@pytest.mark.parametrize("head", ["", "atomic = False"])
+def test_ctrl_c_behind_the_commit_does_not_say_undone(engine, write, monkeypatch, head):
+    write("001_a", text("migrator.sql('CREATE TABLE a (id INTEGER)')", head=head))
+    interrupting(monkeypatch, "add")
+    with pytest.raises(MigrationFailedError, match="its own work is done and recorded"):
+        engine.up()
+    assert applied(engine) == ["001_a"]
+    interrupting(monkeypatch, "remove")
+    with pytest.raises(MigrationFailedError, match="its own work is done and recorded"):
+        engine.down()
+    assert applied(engine) == []
+
+
+def test_a_connection_that_is_lost_at_the_end_leaves_it_open_what_was_done(
+    engine, db, write, monkeypatch
+):
+    write("001_a", table("a"))
+
+    def lost(*_):
+        db.execute_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(History, "add", lost)
+    with pytest.raises(MigrationFailedError, match="`invoke migrate-status` tells"):
+        engine.up()
+
+
+def test_no_step_begins_once_an_interruption_came(engine, write):
+    write("001_a", table("a"))
+    write("002_b", table("b"))
+    came = Event()
+    engine.is_interrupted = came.is_set
+    with pytest.raises(MigrationFailedError, match=r"002_b\.py: interrupted before it") as caught:
+        engine.up(on_step=lambda _: came.set())
+    assert "done before: 001_a" in str(caught.value)
+    assert applied(engine) == ["001_a"]
+
+
+# What a file leaves behind in its session
+
+
+LEFT_OPEN = [
+    "migrator.sql('BEGIN')\n    migrator.sql('CREATE TABLE a (id INTEGER)')",
+    "database.begin()\n    migrator.sql('CREATE TABLE a (id INTEGER)')",
+    "database.connection().autocommit = False\n    migrator.sql('CREATE TABLE a (id INTEGER)')",
+]
+
+
+@pytest.mark.parametrize("migrate", LEFT_OPEN)
+def test_a_file_that_leaves_a_transaction_open_has_done_nothing(engine, db, write, migrate):
+    write("001_a", text(migrate, head="atomic = False"))
+    with pytest.raises(MigrationFailedError, match="it leaves a transaction open, which is undone"):
+        engine.up()
+    assert applied(engine) == names(db) == []
+    write("001_a", table("a"))
+    engine.up()
+    assert applied(engine) == ["001_a"]
+
+
+def test_what_a_file_sets_for_its_session_is_not_the_next_ones(engine, db, write):
+    db.execute_sql("CREATE SCHEMA shop")
+    role = db.execute_sql("SELECT current_user").fetchone()
+    sets = "migrator.sql('SET search_path = shop; SET ROLE pg_monitor; SET statement_timeout = 1')"
+    for number, head in ((1, ""), (3, "atomic = False")):
+        write(f"00{number}_sets", text(sets, head=head))
+        write(f"00{number + 1}_table", table(f"t{number}"))
+    engine.up()
+    assert names(db) == ["t1", "t3"]
+    assert db.execute_sql("SELECT current_user").fetchone() == role
+    assert db.execute_sql("SHOW client_connection_check_interval").fetchone() == ("2s",)
+
+
+def test_what_pg_dump_writes_first_does_not_hide_the_history(engine, write):
+    empty = "migrator.sql(\"SELECT pg_catalog.set_config('search_path', '', false)\")"
+    write("001_dump", text(f"{empty}\n    migrator.sql('CREATE TABLE public.a (id INTEGER)')"))
+    engine.up()
+    assert applied(engine) == ["001_dump"]
+
+
+def test_an_error_that_is_caught_is_told_as_what_it_is(engine, db, write):
+    tried = """migrator.sql('CREATE TABLE a (id INTEGER)')
+    migrator()
+    try:
+        database.execute_sql('SELECT nonsense')
+    except Exception:
+        pass"""
+    write("001_a", text(tried))
+    with pytest.raises(MigrationFailedError, match=r"it caught an error of the server") as caught:
+        engine.up()
+    assert "its own work is undone" in str(caught.value)
+    assert names(db) == []
+
+
+# No parameter in an error
+
+
+SECRET = "hunter2-hunter2"
+LEAKS = [
+    f"database.execute_sql('SELECT %s::int', ('{SECRET}',))",
+    f"database.execute_sql('SELECT %s::int[]', (['{SECRET}'],))",
+    f"database.execute_sql('SELECT 1 WHERE 1 IN %s', (('{SECRET}', 'x'),))",
+    f"database.connection().cursor().execute('SELECT %s::int', ('{SECRET}',))",
+    f"""migrator.sql('CREATE TABLE t (e TEXT)')
+    migrator.sql('INSERT INTO t VALUES (%s)', '{SECRET}')
+    migrator.sql('ALTER TABLE t ALTER e TYPE INTEGER USING e::integer')""",
+    f"""migrator.sql("SELECT set_config('x.y', %s, true)", '{SECRET}')
+    migrator.sql("DO $$ BEGIN RAISE 'it is %%', current_setting('x.y'); END $$")""",
+    f"""migrator.sql('CREATE TABLE t (e TEXT UNIQUE)')
+    for _ in range(2):
+        migrator.sql('INSERT INTO t VALUES (%s)', '{SECRET}')""",
+]
+
+
+@pytest.mark.parametrize("migrate", LEAKS)
+def test_no_parameter_is_in_an_error(engine, write, migrate):
+    write("001_a", text(migrate))
+    with pytest.raises(MigrationFailedError) as caught:
+        engine.up()
+    error = caught.value
+    assert "hunter2" not in str(error)
+    assert error.__cause__ is None
+    assert "statement: " in str(error)
+
+
+@pytest.mark.parametrize(
+    "call", ["migrator.sql(\"SELECT 'a%'\")", "database.execute_sql(\"SELECT 'a%', %s\", (1,))"]
+)
+def test_a_lone_percent_sign_is_told(engine, write, call):
+    write("001_a", text(call))
+    with pytest.raises(MigrationFailedError, match=r"a lone % is written %%: SELECT 'a%'"):
+        engine.up()
+
+
+# An INVALID index
+
+
+def test_an_invalid_index_whose_name_the_file_builds_is_found_again(engine, db, write):
+    write("001_t", table("t"))
+    engine.up()
+    db.execute_sql("INSERT INTO t VALUES (1), (1)")
+    build = "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS t_{column} ON t ({column})"
+    write(
+        "002_i",
+        text(f"for column in ['id']:\n        migrator.sql(f'{build}')", head="atomic = False"),
+    )
+    for _ in range(2):
+        with pytest.raises(MigrationFailedError, match="`DROP INDEX CONCURRENTLY t_id`"):
+            engine.up()
+    assert applied(engine) == ["001_t"]
+
+
+def test_an_index_that_waits_for_its_parts_is_none_that_failed(engine, write):
+    waiting = """migrator.sql('CREATE TABLE p (id INTEGER) PARTITION BY RANGE (id)')
+    migrator.sql('CREATE TABLE p1 PARTITION OF p DEFAULT')
+    migrator.sql('CREATE INDEX p_id ON ONLY p (id)')"""
+    write("001_p", text(waiting, head="atomic = False"))
+    engine.up()
+    assert applied(engine) == ["001_p"]
+
+
+def test_a_lock_that_is_given_up_stops_what_runs_outside_of_a_transaction(engine, write):
+    write("001_a", text("migrator.sql('SELECT pg_advisory_unlock_all()')"))
+    write("002_b", text("migrator.sql('SELECT 1')", head="atomic = False"))
+    with pytest.raises(MigrationFailedError, match="MIGRATION_DATABASE_URL"):
+        engine.up()
+    assert applied(engine) == ["001_a"]
+
+
+# The plan behind the lock
+
+
+def meanwhile(engine, work):
+    """Let something happen between the plan and the lock."""
+    real = engine.history.prepare
+
+    def prepare():
+        engine.history.prepare = real
+        work()
+        real()
+
+    engine.history.prepare = prepare
+
+
+@pytest.mark.parametrize("verb", ["down", "redo"])
+def test_what_another_runner_changed_meanwhile_is_not_rolled_back(engine, settings, write, verb):
+    for name in "abc":
+        write(f"00{ord(name) - 96}_{name}", table(name))
+    engine.up("002_b")
+    other = dedicated(settings, "other")
+    add = "INSERT INTO migratehistory (name, migrated_at) VALUES ('003_c', now())"
+    with other.connection_context():
+        meanwhile(engine, lambda: other.execute_sql(add))
+        with pytest.raises(PlanError, match="another runner changed the history meanwhile"):
+            getattr(engine, verb)()
+    assert applied(engine) == ["001_a", "002_b", "003_c"]
+
+
+def test_a_file_that_is_edited_or_gone_meanwhile_is_refused(engine, db, write, tmp_path):
+    write("001_a", table("a"))
+    engine.up()
+    meanwhile(engine, lambda: write("001_a", text("pass", "migrator.sql('DROP TABLE b')")))
+    with pytest.raises(PlanError, match="edited"):
+        engine.down()
+    write("001_a", table("a"))
+    meanwhile(engine, (tmp_path / "001_a.py").unlink)
+    with pytest.raises(PlanError, match="its file is gone"):
+        engine.down()
+    assert names(db) == ["a"]
+
+
+def test_a_dry_run_says_that_what_it_leaves_out_may_be_needed(engine, write):
+    write("001_a", text("migrator.sql('CREATE TABLE a (id INTEGER)')", head="atomic = False"))
+    write("002_b", text("migrator.sql('ALTER TABLE a ADD b INTEGER')"))
+    with pytest.raises(MigrationFailedError, match="a dry run leaves out 001_a"):
+        engine.rehearse_up()

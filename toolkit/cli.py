@@ -314,14 +314,16 @@ def _engine_on(settings: Settings) -> Iterator[Engine]:
     from toolkit.interrupt import interruptible
 
     database = dedicated(settings, "migrate")
-    with connected(database, settings), interruptible(database):
-        yield Engine(
+    with connected(database, settings), interruptible(database) as interrupted:
+        engine = Engine(
             database,
             MIGRATIONS,
             lock_wait=settings.migrate_lock_wait_seconds,
             lock_timeout=settings.migrate_lock_timeout_seconds,
             report=_report,
         )
+        engine.is_interrupted = interrupted.is_set
+        yield engine
 
 
 @contextmanager
@@ -403,7 +405,8 @@ def _report(line: str) -> None:
 def _print(line: str, stream: TextIO) -> None:
     """Print a line; when nobody can read it any more, the work goes on all the same."""
     try:
-        print(line, file=stream, flush=True)
+        encoding = stream.encoding or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
     except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

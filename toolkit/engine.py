@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from toolkit.errors import PlanError
+from toolkit.errors import MigrationFailedError, PlanError
 from toolkit.history import TABLE, History
 from toolkit.lock import MigrationLock
 from toolkit.plan import Plan
@@ -56,7 +56,7 @@ class Engine:
     """The migrations of one folder, on one connected database.
 
     `lock_wait` is how many seconds to wait for another runner, `lock_timeout` for a table's lock.
-    `report` hears that it waits.
+    `report` hears that it waits; no step begins once `is_interrupted` says so.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Engine:
         self.lock_wait = lock_wait
         self.lock_timeout = lock_timeout
         self.report = report
+        self.is_interrupted: Callable[[], bool] = bool  # never, where nobody sets another
         self.history = History(database)
         self.lock = MigrationLock(database, TABLE)
 
@@ -110,28 +111,30 @@ class Engine:
     ) -> list[Done]:
         """Roll back what was applied last: one, or so many, or down to one that is kept.
 
-        Raises as `up` does; what fails to roll back stays applied.
+        Raises as `up` does; what fails to roll back stays applied. Counted from the last one,
+        another runner's work meanwhile is a PlanError.
         """
         wanted = self.plan().downward(to, steps)
         if not wanted:
             return []
         with self.lock.hold(self.lock_wait, self.report):
             plan, runner = self._prepared()
-            return [
-                _timed(runner.roll_back, step, ROLLED_BACK, on_step)
-                for step in plan.unchanged(wanted)
-            ]
+            chosen = plan.downward(to, steps)
+            if to is None:
+                _refuse_other(chosen, wanted)
+            return [_timed(runner.roll_back, step, ROLLED_BACK, on_step) for step in chosen]
 
     def redo(
         self, steps: int | None = None, *, on_step: Callable[[Done], None] = ignore
     ) -> list[Done]:
-        """Roll back the last one, or so many, and apply them again; raises as `up` does."""
+        """Roll back the last one, or so many, and apply them again; raises as `down` does."""
         wanted = self.plan().again(steps)
         if not wanted:
             return []
         with self.lock.hold(self.lock_wait, self.report):
             plan, runner = self._prepared()
-            chosen = plan.unchanged(wanted)
+            chosen = plan.again(steps)
+            _refuse_other(chosen, wanted)
             down = [_timed(runner.roll_back, step, ROLLED_BACK, on_step) for step in chosen]
             return down + [_timed(runner.apply, step, APPLIED, on_step) for step in chosen[::-1]]
 
@@ -139,12 +142,17 @@ class Engine:
         self, to: str | None = None, steps: int | None = None, *, allow_out_of_order: bool = False
     ) -> list[Rehearsed]:
         """Do what `up` would in a transaction that is rolled back; returns the SQL it sent."""
-        wanted = self.plan().upward(to, steps, allow_out_of_order=allow_out_of_order)
-        return self._rehearse(wanted, lambda runner: runner.apply)
+
+        def choose(plan: Plan) -> list[Step]:
+            return plan.upward(to, steps, allow_out_of_order=allow_out_of_order)
+
+        return self._rehearse(choose, lambda runner: runner.apply)
 
     def rehearse_down(self, to: str | None = None, steps: int | None = None) -> list[Rehearsed]:
         """Do what `down` would in a transaction that is rolled back; returns the SQL it sent."""
-        return self._rehearse(self.plan().downward(to, steps), lambda runner: runner.roll_back)
+        return self._rehearse(
+            lambda plan: plan.downward(to, steps), lambda runner: runner.roll_back
+        )
 
     def accept(self, name: str) -> Step | None:
         """Record an edited file as it now stands; returns None when it is not edited.
@@ -156,6 +164,8 @@ class Engine:
             raise PlanError(
                 f"{step.name} is {'not applied' if step.file else 'gone'}: no file to accept"
             )
+        if step.file.content.fault:
+            raise PlanError(f"{step.name}: {step.file.content.fault}")
         with self.lock.hold(self.lock_wait, self.report):
             self.history.prepare()
             changed = self.history.accept(step.name, step.file.checksum)
@@ -168,22 +178,48 @@ class Engine:
 
         self.history.prepare()
         plan = self.plan()
-        return plan, Runner(self.database, self.lock, plan.applied, self.lock_timeout)
+        runner = Runner(
+            self.database, self.lock, plan.applied, self.lock_timeout, self.is_interrupted
+        )
+        return plan, runner
 
     def _rehearse(
-        self, wanted: Sequence[Step], verb: Callable[[Runner], Callable[[Step], list[str]]]
+        self,
+        choose: Callable[[Plan], list[Step]],
+        verb: Callable[[Runner], Callable[[Step], list[str]]],
     ) -> list[Rehearsed]:
-        if not wanted:
+        if not choose(self.plan()):
             return []
+        rehearsed: list[Rehearsed] = []
         waiting = self.lock.hold(self.lock_wait, self.report)
         with waiting, self.database.atomic() as transaction:
             plan, runner = self._prepared()
-            rehearsed = [
-                Rehearsed(step.name, verb(runner)(step) if step.transactional else None)
-                for step in plan.unchanged(wanted)
-            ]
+            for step in choose(plan):
+                statements = _tried(verb(runner), step, rehearsed) if step.transactional else None
+                rehearsed.append(Rehearsed(step.name, statements))
             transaction.rollback()
         return rehearsed
+
+
+def _refuse_other(chosen: Sequence[Step], wanted: Sequence[Step]) -> None:
+    """Refuse other steps than those that were chosen before the lock."""
+    if [step.name for step in chosen] != [step.name for step in wanted]:
+        raise PlanError(
+            "nothing was run: another runner changed the history meanwhile, and "
+            "`invoke migrate-status` shows what is applied now"
+        )
+
+
+def _tried(run: Callable[[Step], list[str]], step: Step, before: Sequence[Rehearsed]) -> list[str]:
+    """Run a step of a dry run; one that fails may need what was not tried before it."""
+    try:
+        return run(step)
+    except MigrationFailedError as error:
+        untried = ", ".join(other.name for other in before if other.statements is None)
+        if not untried:
+            raise
+        note = f"a dry run leaves out {untried} (atomic = False), which this may need"
+        raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
 
 
 def _timed(

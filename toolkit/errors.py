@@ -94,6 +94,14 @@ CONNECTION_ERRORS: tuple[tuple[str, type[DatabaseError], str], ...] = (
         "Check DB_USER and DB_PASSWORD, or DATABASE_URL.",
     ),
     (
+        r"unsupported startup parameter",
+        DatabaseError,
+        (
+            "A pooler stands between. Set MIGRATION_DATABASE_URL to a direct connection, and give "
+            "PgBouncer `ignore_startup_parameters = options` for all else."
+        ),
+    ),
+    (
         r"database .+ does not exist",
         NoDatabaseError,
         "`invoke db-reset` creates it in development; or check DB_NAME, or DATABASE_URL.",

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 from toolkit.errors import MigrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import CodeType
 
 FILE_NAME = re.compile(r"(\d{3,})_[^.]+")
+SOURCE = re.compile(r"[^.].*\.py")  # an editor's own files begin with a dot
 NEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 # The lines that speak to the engine: the types of their values, and those in words.
 LINES = {
@@ -34,12 +35,14 @@ LINES = {
     "atomic": ((bool,), "True or False"),
     "lock_timeout": ((int, float), "a number of seconds"),
 }
+LOCK_TIMEOUT_SECONDS = (0.001, 2_000_000)  # what PostgreSQL can count in milliseconds
 
 TEMPLATE = '''"""{title}."""
 
 
 def migrate(migrator, database, *, fake=False):
     # migrator.sql("CREATE TABLE things (id SERIAL PRIMARY KEY, name TEXT NOT NULL)")
+    # migrator.sql("CREATE INDEX things_name ON things (name)")
     pass
 
 
@@ -125,12 +128,10 @@ def _read(source: bytes, path: str) -> Content:
     said: dict[str, Any] = {
         name: value.value for name, value in values.items() if isinstance(value, ast.Constant)
     }
-    for name, (kind, wanted) in LINES.items():
-        if name in values and type(said.get(name)) not in kind:
-            fault = f"{name} takes {wanted}, written out"
-            return Content(fault, fault)
+    if wrong := _fault_of_lines(tree, values, said):
+        return Content(wrong, wrong)
     faults = {
-        name: None if name in values else _fault(name, functions.get(name))
+        name: None if name in values.keys() - said else _fault(name, functions.get(name))
         for name in ("migrate", "rollback")
     }
     irreversible = said.get("irreversible", False)
@@ -147,10 +148,35 @@ def _read(source: bytes, path: str) -> Content:
     )
 
 
+def _fault_of_lines(
+    tree: ast.Module, values: Mapping[str, ast.expr], said: Mapping[str, Any]
+) -> str | None:
+    """What is wrong with the lines that speak to the engine."""
+    for name, (kind, wanted) in LINES.items():
+        if name in values and type(said.get(name)) not in kind:
+            return f"{name} takes {wanted}, written out"
+        if _times_set(tree, name) > (name in values):
+            return f"{name} stands once, at the top level of the file"
+    shortest, longest = LOCK_TIMEOUT_SECONDS
+    if not shortest <= said.get("lock_timeout", 1) <= longest:
+        return f"lock_timeout takes {shortest} to {longest} seconds"
+    return None
+
+
+def _times_set(tree: ast.Module, name: str) -> int:
+    """How often a name is set outside of functions and classes."""
+    return sum(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+        for statement in tree.body
+        if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        for node in ast.walk(statement)
+    )
+
+
 def _assigned(node: ast.stmt) -> list[tuple[str, ast.expr]]:
     match node:
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            return [(name, value)]
+        case ast.Assign(targets=targets, value=value):
+            return [(target.id, value) for target in targets if isinstance(target, ast.Name)]
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             return [(name, value)]
     return []
@@ -180,7 +206,7 @@ def find(folder: Path) -> tuple[list[MigrationFile], list[str]]:
     `_` and for peewee-migrate's own conf.py. Raises MigrationError when there is no folder.
     """
     try:
-        entries = [entry.name for entry in os.scandir(folder) if entry.name.endswith(".py")]
+        entries = [entry.name for entry in os.scandir(folder) if SOURCE.fullmatch(entry.name)]
     except OSError as error:
         raise MigrationError(f"the folder of the migrations cannot be read: {error}") from error
     names = [name.removesuffix(".py") for name in entries]

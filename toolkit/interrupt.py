@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import socket
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -20,17 +20,20 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def interruptible(database: PostgresqlDatabase) -> Iterator[None]:
+def interruptible(database: PostgresqlDatabase) -> Iterator[Event]:
     """Let a signal cancel the statement that the database's connection is at.
 
-    For the main thread alone. The signal's own effect, KeyboardInterrupt, follows.
+    For the main thread alone. The signal's own effect, KeyboardInterrupt, follows; but psycopg2
+    loses it where the statement ends with a notice, so the event that is yielded is set as well.
     """
     connection = database.connection()
+    came = Event()
     reader, writer = socket.socketpair()
     writer.setblocking(False)  # noqa: FBT003 # set_wakeup_fd() asks for it
 
     def cancel() -> None:
         while reader.recv(1):
+            came.set()
             if not connection.closed:
                 connection.cancel()
 
@@ -38,7 +41,7 @@ def interruptible(database: PostgresqlDatabase) -> Iterator[None]:
     thread.start()
     before = signal.set_wakeup_fd(writer.fileno())
     try:
-        yield
+        yield came
     finally:
         signal.set_wakeup_fd(before)
         writer.close()

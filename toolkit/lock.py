@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 ORPHAN_CHECK = "2s"
+LOST = (
+    "the migrations' lock is not this session's any more: a pooler in transaction mode stands "
+    "between, or the lock was given up. Set MIGRATION_DATABASE_URL to a direct connection"
+)
+HELD = """
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32 | objid::bigint) = %s
+)
+"""
 ENTER = "SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true)"
 HOLDER = """
 SELECT pid, application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
@@ -40,6 +52,7 @@ class MigrationLock:
 
     def __init__(self, database: PostgresqlDatabase, table: str) -> None:
         self.database = database
+        self.notices_orphans = False
         digest = hashlib.sha256(f"{database.database}/{table}".encode()).digest()
         self.key = int.from_bytes(digest[:8], signed=True)
 
@@ -61,11 +74,18 @@ class MigrationLock:
         ends. `begin` is sent before, in the same round trip, since every step pays for it.
         """
         if not self._value(f"{begin}{ENTER}", f"{lock_timeout * 1000:.0f}ms"):
-            raise LockError(
-                "the migrations' lock is not this session's any more: a pooler in transaction mode "
-                "stands between, or the lock was given up. Set MIGRATION_DATABASE_URL to a direct "
-                "connection"
-            )
+            raise LockError(LOST)
+
+    def check(self) -> None:
+        """Raise LockError when the lock is not this session's; outside of a transaction too."""
+        if not self._value(HELD):
+            raise LockError(LOST)
+
+    def reset_session(self) -> None:
+        """Take back what a file has set for its session, of which later ones know nothing."""
+        self.database.execute_sql("RESET ROLE; RESET ALL")
+        if self.notices_orphans:
+            self._notice_orphans()
 
     def _acquire(self, wait_seconds: float, report: Callable[[str], None]) -> None:
         started = monotonic()
@@ -81,9 +101,14 @@ class MigrationLock:
                 told = True
             sleep(POLL_SECONDS)
         with suppress(DatabaseError):  # not every server's platform can look
-            self.database.execute_sql(
-                "SELECT set_config('client_connection_check_interval', %s, false)", (ORPHAN_CHECK,)
-            )
+            self._notice_orphans()
+            self.notices_orphans = True
+
+    def _notice_orphans(self) -> None:
+        """Let the server look whether this runner is still there, also amid a statement."""
+        self.database.execute_sql(
+            "SELECT set_config('client_connection_check_interval', %s, false)", (ORPHAN_CHECK,)
+        )
 
     def _holder(self) -> str:
         row = self.database.execute_sql(HOLDER, (self.key,)).fetchone()

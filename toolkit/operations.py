@@ -2,8 +2,8 @@
 
 What differs from peewee_migrate.Migrator:
 
-- `create_model` fails where the table exists; `remove_model` and `remove_fields` take nothing else
-  with them unless the file says `cascade=True`.
+- `create_model` fails where the table exists, and `remove_fields` where there is no such field.
+  `remove_model` and `remove_fields` take nothing else along without `cascade=True`.
 - `migrator.orm` is empty at first. When a file asks it for what no file of this run has created,
   the applied files are run again, once, to tell what they left. They get a database that is none,
   so that they reach no server, whatever they do, and nothing changes for other threads.
@@ -17,12 +17,15 @@ The seams that peewee-migrate does not document (`__ops__`, `__get_model__`, `__
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from peewee import Model, PostgresqlDatabase
 from peewee_migrate import Migrator
 from peewee_migrate.migrator import ORM
 from playhouse.migrate import Operation
+
+from toolkit.errors import MigrationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +80,23 @@ class Operations(Migrator):
         cascade: bool = False,
         **params: Any,  # noqa: ANN401 # peewee-migrate's
     ) -> TModel:
+        model = self.__get_model__(model)
+        fields = model._meta.fields  # noqa: SLF001 # Peewee documents _meta
+        if strange := [name for name in names if name not in fields]:
+            raise MigrationError(
+                f"{model._meta.table_name} has no field {', '.join(strange)}: it has "  # noqa: SLF001
+                f"{', '.join(fields)}"
+            )
         return super().remove_fields(model, *names, cascade=cascade, **params)
+
+    @contextmanager
+    def fake(self) -> Iterator[Operations]:
+        """Let what is asked for in the block change the models alone."""
+        queue = self.take()
+        try:
+            yield self
+        finally:
+            self.__ops__ = queue
 
     def __get_model__(self, model: Any) -> Any:  # noqa: ANN401 # peewee-migrate's seam
         if isinstance(model, str):

@@ -56,6 +56,11 @@ class Step:
         """Whether the file says that it has no rollback."""
         return self.file is not None and self.file.content.irreversible
 
+    @property
+    def problem_kind(self) -> str | None:
+        """The problem, without the words about it."""
+        return self.problem and self.problem.partition(":")[0]
+
     def said(self) -> str:
         """The problem in words, with the way out."""
         words = WAYS_OUT.get(self.problem or "", self.problem or "")
@@ -96,7 +101,7 @@ class Plan:
             or [
                 step for step in self.steps if number is not None and number_of(step.name) == number
             ]
-            or [step for step in self.steps if number is None and name and name in step.name]
+            or [step for step in self.steps if name and name in _part_for(name, step.name)]
         )
         match found:
             case [step]:
@@ -158,6 +163,11 @@ class Plan:
             for step in wanted
             if step.name in now and now[step.name].applied == step.applied
         ]
+
+
+def _part_for(name: str, whole: str) -> str:
+    """Where a part of a name is looked for: digits are no part of another number."""
+    return whole.partition("_")[2] if name.isdecimal() else whole
 
 
 def _check_selection(to: str | None, count: int | None) -> None:

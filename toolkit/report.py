@@ -36,7 +36,7 @@ def rehearsal(rehearsed: Sequence[Rehearsed], settings: Settings) -> Iterator[st
         if step.statements is None:
             yield "-- not tried: it runs outside of a transaction (atomic = False)"
         for statement in step.statements or ():
-            yield f"{statement.strip().rstrip(';')};"
+            yield _ended(statement.strip().rstrip(";"))
     yield f"-- dry run, nothing was changed: {settings.url}"
 
 
@@ -54,7 +54,7 @@ def status_json(steps: Sequence[Step], settings: Settings) -> dict[str, Any]:
             "name": step.name,
             "state": "applied" if step.applied else "pending",
             "applied_at": step.applied_at.isoformat() if step.applied_at else None,
-            "problem": step.problem,
+            "problem": step.problem_kind,
         }
         for step in steps
     ]
@@ -123,6 +123,11 @@ def schema_json(facts: Sequence[Fact], settings: Settings) -> dict[str, Any]:
         for fact in facts
     ]
     return {"database": f"{settings.url}", "schema": things}
+
+
+def _ended(statement: str) -> str:
+    """The statement with its semicolon, which a comment at its end would swallow."""
+    return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
 
 
 def _label(fact: Fact) -> str:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from time import sleep
-from traceback import walk_tb
 from typing import TYPE_CHECKING
 
-from peewee import PeeweeException
-from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
+from psycopg2.extensions import (
+    TRANSACTION_STATUS_IDLE,
+    TRANSACTION_STATUS_INERROR,
+    TRANSACTION_STATUS_INTRANS,
+)
 
+from toolkit import failure
 from toolkit.blockers import watched
 from toolkit.errors import (
     LockTimeoutError,
     MigrationError,
     MigrationFailedError,
-    ToolkitError,
     TransactionEndedError,
 )
 from toolkit.history import History
 from toolkit.operations import Operations
-from toolkit.statements import Statement, noted
+from toolkit.statements import Statement, change_settings, noted
 from toolkit.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -36,14 +39,21 @@ if TYPE_CHECKING:
 
 RETRY_PAUSES = (0.5, 1.0, 2.0)
 LOCK_NOT_AVAILABLE = "55P03"
-INVALID_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
-SHOWN_CHARACTERS = 300
+# But for those of partitioned tables, which wait for their parts, and what others are building.
+INVALID_INDEXES = """
+SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE NOT indisvalid AND relkind = 'i' AND NOT EXISTS (
+    SELECT FROM pg_stat_progress_create_index
+    WHERE index_relid = indexrelid AND pid <> pg_backend_pid()
+)
+"""
 
 
 class Runner:
     """Runs steps on one connection, which holds the migrations' lock.
 
     `applied` are the steps before, in the order of being applied; `lock_timeout` is in seconds.
+    No step begins once `is_interrupted` says so.
     """
 
     def __init__(
@@ -52,11 +62,13 @@ class Runner:
         lock: MigrationLock,
         applied: Sequence[Step],
         lock_timeout: float,
+        is_interrupted: Callable[[], bool],
     ) -> None:
         self.database = database
         self.history = History(database)
         self.lock = lock
         self.lock_timeout = lock_timeout
+        self.is_interrupted = is_interrupted
         self.applied = list(applied)
         self.done: list[str] = []
         self.operations = self._fresh_operations()
@@ -67,12 +79,16 @@ class Runner:
         record = partial(self.history.add, step.name, file.checksum)
         sent = self._run(file, "migrate", record)
         self.applied.append(step)
+        self.done.append(step.name)
         return sent
 
     def roll_back(self, step: Step) -> list[str]:
         """Run the file's rollback() and forget it; returns the statements as they were sent."""
         sent = self._run(_file_of(step), "rollback", partial(self.history.remove, step.name))
         self.applied = [other for other in self.applied if other.name != step.name]
+        self.done.append(f"{step.name} rolled back")
+        # The models that this one left are no longer those of the database.
+        self.operations = self._fresh_operations()
         return sent
 
     def _run(self, file: MigrationFile, function: str, record: Callable[[str], None]) -> list[str]:
@@ -80,6 +96,9 @@ class Runner:
 
         The last try is watched, to name who stands in its way.
         """
+        if self.is_interrupted():
+            text = f"{file.place}: interrupted before it\n  done before: {self._done_before()}"
+            raise MigrationFailedError(text) from KeyboardInterrupt()
         for pause in RETRY_PAUSES if file.content.atomic else ():
             try:
                 return self._try(Attempt(file, function, record))
@@ -95,13 +114,11 @@ class Runner:
             else:
                 self._outside(attempt)
         except BaseException as last:  # sys.exit() in a file is a failure too
-            error = _first(last)
-            failure = self._failure(attempt, error)
+            error = failure.first(last)
+            failed = self._failed(attempt, error)
             # Nothing that was queued or remembered by what failed reaches a later step.
             self.operations = self._fresh_operations()
-            # The driver's own error quotes the statement with its parameters.
-            raise failure from (None if isinstance(error, PeeweeException) else error)
-        self.done.append(attempt.file.name)
+            raise failed from (None if failure.is_sql(error) else error)
         return [statement.sent for statement in attempt.statements]
 
     def _inside(self, attempt: Attempt) -> None:
@@ -109,24 +126,34 @@ class Runner:
         with Transaction(self.database) as transaction:
             self.lock.enter(self._lock_timeout(attempt.file), transaction.begin)
             self._call(attempt)
-            if self.database.connection().info.transaction_status != TRANSACTION_STATUS_INTRANS:
+            status = self._transaction_status()
+            if status == TRANSACTION_STATUS_INERROR:
+                raise MigrationError(
+                    "it caught an error of the server, after which its transaction takes nothing "
+                    "more: try what may fail `with database.atomic()`"
+                )
+            if status != TRANSACTION_STATUS_INTRANS:
                 raise TransactionEndedError("its SQL ended the transaction it ran in")
-            attempt.record(transaction.end)
+            self._finish(attempt, transaction.end)
 
     def _outside(self, attempt: Attempt) -> None:
         """Work outside of a transaction, and record it when it is through."""
-        timeout = self._lock_timeout(attempt.file)
-        self.lock.enter(timeout)
+        self.lock.check()
         attempt.invalid_before = self._invalid_indexes()
-        self._set_lock_timeout(timeout)
+        self._set_lock_timeout(self._lock_timeout(attempt.file))
         try:
             self._call(attempt)
+            if self._transaction_status() != TRANSACTION_STATUS_IDLE:
+                raise MigrationError(
+                    "it leaves a transaction open, which is undone: end it in the file, or leave "
+                    "out `atomic = False`"
+                )
         finally:
-            if not self.database.connection().closed:
-                self.database.execute_sql("RESET lock_timeout")
+            self._leave()
         if self._left_invalid(attempt):
             raise MigrationError("it leaves an index INVALID")
-        attempt.record("")
+        self.lock.check()
+        self._finish(attempt)
 
     def _call(self, attempt: Attempt) -> None:
         file = attempt.file
@@ -134,6 +161,27 @@ class Runner:
         with noted(self.database, attempt.statements, transaction=file.content.atomic):
             file.load()(attempt.function)(self.operations, self.database, fake=False)
             self.operations()
+
+    def _finish(self, attempt: Attempt, end: str = "") -> None:
+        """Record what is through; the settings that it leaves are not the next one's."""
+        if change_settings(attempt.statements):
+            self.lock.reset_session()
+        attempt.recording = True
+        attempt.record(end)
+
+    def _leave(self) -> None:
+        """Leave what ran outside of a transaction as it was entered."""
+        connection = self.database.connection()
+        if connection.closed:
+            return
+        connection.rollback()  # of a transaction that the driver knows of
+        if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            self.database.execute_sql("ROLLBACK")
+        connection.autocommit = True
+        self.database.execute_sql("RESET lock_timeout")
+
+    def _transaction_status(self) -> int:
+        return int(self.database.connection().info.transaction_status)
 
     def _lock_timeout(self, file: MigrationFile) -> float:
         said = file.content.lock_timeout
@@ -148,45 +196,59 @@ class Runner:
         return {name for (name,) in self.database.execute_sql(INVALID_INDEXES).fetchall()}
 
     def _left_invalid(self, attempt: Attempt) -> list[str]:
-        """Indexes that are invalid now, but for older ones that the file does not speak of."""
+        """Indexes that are invalid now, but for older ones that its SQL does not speak of."""
         if self.database.connection().closed:
             return []
-        source, before = attempt.file.source.decode(), attempt.invalid_before
-        strangers = {name for name in before if name.rpartition(".")[2].strip('"') not in source}
+        said = "\n".join(statement.text for statement in attempt.statements)
+        strangers = {name for name in attempt.invalid_before if not _is_named(name, said)}
         return sorted(self._invalid_indexes() - strangers)
 
     def _fresh_operations(self) -> Operations:
         return Operations(self.database, partial(_replay, tuple(self.applied)))
 
-    def _failure(self, attempt: Attempt, error: BaseException) -> MigrationFailedError:
+    def _failed(self, attempt: Attempt, error: BaseException) -> MigrationFailedError:
         """The error in words: where, what, the way out, and what is left."""
         file = attempt.file
-        line = _line(file, error) or self.operations.line
+        line = failure.line_in(str(file.path), error) or self.operations.line
         place = f"{file.place}:{line}" if line else file.place
         work = "its rollback" if attempt.function == "rollback" else "it"
-        lines = [f"{place}: {work} failed: {_told(error, attempt.statements)}"]
-        if isinstance(error, PeeweeException) and attempt.statements:
-            lines.append(f"statement: {_shortened(attempt.statements[-1].text)}")
+        lines = [f"{place}: {work} failed: {failure.told(error, attempt.statements)}"]
+        if failure.is_sql(error) and attempt.statements:
+            lines.append(f"statement: {failure.shortened(attempt.statements[-1].text)}")
         if attempt.watch and attempt.watch.blocker:
-            lines.append(f"it waited for {_shortened(attempt.watch.blocker)}")
+            lines.append(f"it waited for {failure.shortened(attempt.watch.blocker)}")
         if not file.content.atomic:
             lines += [
                 f"an index is INVALID: `DROP INDEX CONCURRENTLY {name}` before the next try"
                 for name in self._left_invalid(attempt)
             ]
-        undone = file.content.atomic and not isinstance(error, TransactionEndedError)
-        left = "is undone" if undone else "stays as far as it came, and is not recorded"
-        before = ", ".join(self.done) or "nothing"
-        lines.append(f"its own work {left}; done before it: {before}")
-        kind = LockTimeoutError if _sqlstate(error) == LOCK_NOT_AVAILABLE else MigrationFailedError
-        return kind("\n  ".join(lines))
+        lines.append(f"{self._left(attempt, error)}; done before it: {self._done_before()}")
+        no_lock = failure.sqlstate(error) == LOCK_NOT_AVAILABLE
+        return (LockTimeoutError if no_lock else MigrationFailedError)("\n  ".join(lines))
+
+    def _left(self, attempt: Attempt, error: BaseException) -> str:
+        """What is left of the work of what failed: it may have come as far as its end."""
+        if attempt.recording and self.database.connection().closed:
+            return "whether its own work stays, `invoke migrate-status` tells"
+        if attempt.recording and self._is_recorded(attempt):
+            return "its own work is done and recorded"
+        if attempt.file.content.atomic and not isinstance(error, TransactionEndedError):
+            return "its own work is undone"
+        return "its own work stays as far as it came, and is not recorded"
+
+    def _is_recorded(self, attempt: Attempt) -> bool:
+        applied = {record.name for record in self.history.records()}
+        return (attempt.file.name in applied) is (attempt.function == "migrate")
+
+    def _done_before(self) -> str:
+        return ", ".join(self.done) or "nothing"
 
 
 @dataclass
 class Attempt:
     """One run of one function of a file; `record` writes down that it is through.
 
-    It takes what to send behind that, in the same round trip.
+    It takes what to send behind that, in the same round trip. `recording` is true from then on.
     """
 
     file: MigrationFile
@@ -195,6 +257,12 @@ class Attempt:
     watch: Watch | None = None
     statements: list[Statement] = field(default_factory=list)
     invalid_before: set[str] = field(default_factory=set)
+    recording: bool = False
+
+
+def _is_named(index: str, text: str) -> bool:
+    name = re.escape(index.rpartition(".")[2].strip('"'))
+    return re.search(rf"(?<!\w){name}(?!\w)", text) is not None
 
 
 def _file_of(step: Step) -> MigrationFile:
@@ -216,43 +284,6 @@ def _replay(applied: Sequence[Step], operations: Operations) -> None:
             raise MigrationError(
                 f"it asks for what the applied migrations left, and {step.file.place} cannot be "
                 f"run without a database: {type(error).__name__}: {error}. Skip in it what needs "
-                "rows, where `fake` is true"
+                f"rows, where `fake` is true, and `invoke migrate-accept {step.name}`"
             ) from error
         operations.take()
-
-
-def _line(file: MigrationFile, error: BaseException) -> int | None:
-    """The line of the file that an exception came through last."""
-    path = str(file.path)
-    frames = walk_tb(error.__traceback__)
-    lines = [number for frame, number in frames if frame.f_code.co_filename == path]
-    return lines[-1] if lines else None
-
-
-def _first(error: BaseException) -> BaseException:
-    """What went wrong first: where the connection is gone, the rollback after it fails as well."""
-    while type(error).__name__ == "InterfaceError" and error.__context__ is not None:
-        error = error.__context__
-    return error
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    return getattr(getattr(error, "orig", None), "pgcode", None)
-
-
-def _told(error: BaseException, statements: Sequence[Statement]) -> str:
-    """What the server said, without parameters; or the exception."""
-    diagnosis = getattr(getattr(error, "orig", None), "diag", None)
-    if diagnosis is not None and diagnosis.message_primary and statements:
-        hint = f" (hint: {diagnosis.message_hint})" if diagnosis.message_hint else ""
-        return statements[-1].hide_values(diagnosis.message_primary + hint)
-    if isinstance(error, ToolkitError):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..."

@@ -137,6 +137,7 @@ class Settings:
             "application_name": self.application_name,
             "connect_timeout": str(self.connect_timeout_seconds),
             **url.parameters,
+            "client_encoding": "UTF8",
             "options": f"{url.parameters.get('options', '')} -c TimeZone=UTC".lstrip(),
             "host": url.host,
             "port": str(url.port),

@@ -15,7 +15,7 @@ from psycopg2.sql import Composable
 from toolkit.errors import MigrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from peewee import PostgresqlDatabase
 
@@ -34,6 +34,10 @@ ENDS_TRANSACTION = re.compile(
 )
 # The body of an SQL function, which has its own BEGIN and END.
 SQL_BODY = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
+# May change a setting of the session; an UPDATE does not, and is as good as one that does.
+SETS = re.compile(r"\b(SET|set_config)\b", re.IGNORECASE)
+# A value as long as this is no word of the server's, and is hidden without its quotes as well.
+TELLING_CHARACTERS = 6
 
 
 @dataclass
@@ -44,12 +48,32 @@ class Statement:
     values: Any
     sent: str = ""
 
-    def hide_values(self, message: str) -> str:
-        """What the server said of the statement, without the parameters that it quotes."""
-        values = self.values.values() if isinstance(self.values, Mapping) else self.values or ()
-        for value in values:
-            message = message.replace(f'"{value}"', '"..."')
-        return message
+
+def hide_values(message: str, statements: Iterable[Statement]) -> str:
+    """What the server said, without the parameters that it quotes of this statement or another."""
+    values = {text for statement in statements for text in _texts(statement.values)}
+    for value in sorted(values, key=len, reverse=True):
+        message = message.replace(f'"{value}"', '"..."')
+        if len(value) >= TELLING_CHARACTERS:
+            message = message.replace(value, "...")
+    return message
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Each value in it as a text."""
+    value = getattr(value, "adapted", value)  # psycopg2's wrappers
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _texts(item)
+    elif value not in (None, ""):
+        yield str(value)
+
+
+def change_settings(statements: Iterable[Statement]) -> bool:
+    """Whether one of the statements may have changed a setting of the session."""
+    return any(SETS.search(statement.text) for statement in statements)
 
 
 def ends_transaction(text: str) -> bool:
@@ -85,6 +109,10 @@ class NotingCursor(cursor):
         self.statements.append(statement)
         try:
             super().execute(query, vars)
+        except (IndexError, TypeError, ValueError) as error:
+            raise MigrationError(
+                f"{type(error).__name__}: {error}; a lone % is written %%: {text}"
+            ) from error
         finally:
             statement.sent = (self.query or b"").decode()
 
