@@ -45,6 +45,19 @@ QUERIES = {
         SELECT NULL, pg_catalog.quote_ident(extname), 0, '{{}}'::json, NULL, NULL::oid, NULL::oid
         FROM pg_extension
     """,
+    "event trigger": """
+        SELECT NULL, pg_catalog.quote_ident(x.evtname), 0, pg_catalog.json_build_object(
+            'definition', pg_catalog.concat_ws(' ', 'ON ' || x.evtevent,
+                'WHEN TAG IN (' || pg_catalog.array_to_string(x.evttags, ', ') || ')',
+                'EXECUTE FUNCTION ' || x.evtfoid::regprocedure::text),
+            'firing', CASE x.evtenabled
+                WHEN 'D' THEN 'DISABLED'
+                WHEN 'R' THEN 'ENABLE REPLICA'
+                WHEN 'A' THEN 'ENABLE ALWAYS'
+            END
+        ), NULL, x.tableoid, x.oid
+        FROM pg_event_trigger x WHERE {own}
+    """,
     "type": """
         SELECT NULL, x.oid::regtype::text, 0, pg_catalog.json_build_object(
             'definition', CASE x.typtype
@@ -111,9 +124,17 @@ QUERIES = {
             ),
             'bounds', pg_catalog.pg_get_expr(x.relpartbound, x.oid),
             'partitioning', 'PARTITION BY ' || pg_catalog.pg_get_partkeydef(x.oid),
-            'row security', CASE
-                WHEN x.relforcerowsecurity AND x.relrowsecurity THEN 'FORCED ROW LEVEL SECURITY'
-                WHEN x.relrowsecurity THEN 'ROW LEVEL SECURITY'
+            'row security', CASE WHEN x.relrowsecurity THEN 'ROW LEVEL SECURITY' END,
+            'forced row security', CASE
+                WHEN x.relforcerowsecurity THEN 'FORCE ROW LEVEL SECURITY'
+            END,
+            'replica identity', CASE x.relreplident
+                WHEN 'f' THEN 'REPLICA IDENTITY FULL'
+                WHEN 'n' THEN 'REPLICA IDENTITY NOTHING'
+                WHEN 'i' THEN 'REPLICA IDENTITY USING INDEX ' || (
+                    SELECT indexrelid::regclass::text FROM pg_index
+                    WHERE indrelid = x.oid AND indisreplident
+                )
             END
         ), NULL, x.tableoid, x.oid
         FROM pg_class x
@@ -167,16 +188,25 @@ QUERIES = {
             ) END,
             'enforcement', CASE WHEN EXISTS (
                 SELECT FROM pg_trigger WHERE tgconstraint = c.oid AND tgenabled IN ('D', 'R')
-            ) THEN 'DISABLED' END
+            ) THEN 'DISABLED' END,
+            'validity', CASE WHEN c.contype IN ('p', 'u', 'x') AND EXISTS (
+                SELECT FROM pg_index WHERE indexrelid = c.conindid AND NOT indisvalid
+            ) THEN 'INVALID' END
         ), NULL, c.tableoid, c.oid
         FROM pg_constraint c JOIN pg_class x ON x.oid = c.conrelid
         WHERE c.connamespace = ANY(%(namespaces)s::oid[]) AND c.contype NOT IN ('n', 't') AND {own}
+        AND NOT EXISTS (  -- a foreign key has one more for each partition that it refers to
+            SELECT FROM pg_constraint w WHERE w.oid = c.conparentid AND w.conrelid = c.conrelid
+        )
     """,
     # The index of a constraint is told by the constraint.
     "index": """
         SELECT i.indrelid::regclass::text, pg_catalog.quote_ident(n.relname), 0,
         pg_catalog.json_build_object(
             'definition', pg_catalog.pg_get_indexdef(n.oid, 0, true),
+            'parent', 'PARTITION OF ' || (
+                SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = n.oid
+            ),
             'validity', CASE WHEN NOT i.indisvalid THEN 'INVALID' END
         ), NULL, n.tableoid, n.oid
         FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid
@@ -201,7 +231,12 @@ QUERIES = {
     "rule": """
         SELECT r.ev_class::regclass::text, pg_catalog.quote_ident(r.rulename), 0,
         pg_catalog.json_build_object(
-            'definition', pg_catalog.pg_get_ruledef(r.oid, true)
+            'definition', pg_catalog.pg_get_ruledef(r.oid, true),
+            'firing', CASE r.ev_enabled
+                WHEN 'D' THEN 'DISABLED'
+                WHEN 'R' THEN 'ENABLE REPLICA'
+                WHEN 'A' THEN 'ENABLE ALWAYS'
+            END
         ), NULL, r.tableoid, r.oid
         FROM pg_rewrite r JOIN pg_class x ON x.oid = r.ev_class
         WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND r.rulename <> '_RETURN' AND {own}
@@ -213,6 +248,13 @@ QUERIES = {
                 CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
                 CASE p.polcmd WHEN 'r' THEN 'FOR SELECT' WHEN 'a' THEN 'FOR INSERT'
                     WHEN 'w' THEN 'FOR UPDATE' WHEN 'd' THEN 'FOR DELETE' ELSE 'FOR ALL' END,
+                'TO ' || (
+                    SELECT pg_catalog.string_agg(
+                        CASE id WHEN 0 THEN 'PUBLIC' ELSE id::regrole::text END, ', '
+                        ORDER BY id::regrole::text
+                    )
+                    FROM pg_catalog.unnest(p.polroles) role (id)
+                ),
                 'USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
                 'WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')'
             )
@@ -245,6 +287,13 @@ OWN = """NOT EXISTS (
     SELECT FROM pg_depend e WHERE e.classid = x.tableoid AND e.objid = x.oid AND e.deptype = 'e'
 )"""
 KINDS = tuple(QUERIES)
+# A session may write names and values otherwise, and so may a database.
+SPELLING = {
+    "quote_all_identifiers": "off",
+    "IntervalStyle": "postgres",
+    "DateStyle": "ISO, MDY",
+    "bytea_output": "hex",
+}
 
 
 @dataclass(frozen=True)
@@ -281,10 +330,13 @@ class Difference:
 
     def said(self, here: str, there: str) -> str:
         """The difference as a sentence on one line, with the names of both sides."""
+        ours, theirs = (one_line(text or "") for text in (self.here, self.there))
+        if ours == theirs:  # but for their line breaks
+            ours, theirs = repr(self.here), repr(self.there)
         if self.here and self.there:
-            said = f"{here} has {self.here}, {there} {self.there}"
+            said = f"{here} has {ours}, {there} {theirs}"
         else:
-            said = f"only {here if self.here else there} has {self.here or self.there}"
+            said = f"only {here if self.here else there} has {ours or theirs}"
         return one_line(f"{self.subject}: {said}")
 
 
@@ -299,10 +351,14 @@ def search_path(database: PostgresqlDatabase) -> list[str]:
     return [name for name in names if name != "information_schema" and name[:3] != "pg_"]
 
 
-def set_search_path(database: PostgresqlDatabase, schemas: Sequence[str]) -> None:
-    """Look for names in these schemas, and in pg_catalog first, until the transaction ends."""
+def speak_plainly(database: PostgresqlDatabase, schemas: Sequence[str]) -> None:
+    """Until the transaction ends, spell alike whatever the session says.
+
+    Names are looked for in these schemas, and in pg_catalog first.
+    """
     path = ", ".join(quote_ident(schema, database.connection()) for schema in schemas)
-    database.execute_sql("SELECT pg_catalog.set_config('search_path', %s, true)", (path,))
+    for name, value in (SPELLING | {"search_path": path}).items():
+        database.execute_sql("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
 
 
 def read(
@@ -316,7 +372,7 @@ def read(
     that is the schema where the session creates.
     """
     with database.atomic() as transaction:
-        set_search_path(database, search_path(database)[:1] if path is None else path)
+        speak_plainly(database, search_path(database)[:1] if path is None else path)
         wanted = {"schemas": None if schemas is None else list(schemas)}
         namespaces = [oid for (oid,) in database.execute_sql(NAMESPACES, wanted).fetchall()]
         rows = [
@@ -326,7 +382,7 @@ def read(
                 COMMENTED.format(query=query.format(own=OWN)), {"namespaces": namespaces}
             ).fetchall()
         ]
-        transaction.rollback()  # the search_path is as it was
+        transaction.rollback()  # the session's settings are as they were
     tables = {name: KINDS.index(kind) for kind, (table, name, *_) in rows if table is None}
 
     def order(row: tuple[str, Sequence[Any]]) -> tuple[Any, ...]:
@@ -352,7 +408,13 @@ def compare(here: Iterable[Fact], there: Iterable[Fact]) -> list[Difference]:
 
 
 def _by_key(facts: Iterable[Fact]) -> dict[Key, Fact]:
-    return {(fact.table or fact.name, KINDS.index(fact.kind), fact.name): fact for fact in facts}
+    return {_key(fact): fact for fact in facts}
+
+
+def _key(fact: Fact) -> Key:
+    """By the table, and the kinds in their order; a sequence's owner is no part of its name."""
+    first = fact.name if fact.kind == "sequence" else fact.table or fact.name
+    return first, KINDS.index(fact.kind), fact.name
 
 
 def _tables(facts: Mapping[Key, Fact]) -> set[tuple[str, str]]:
