@@ -36,6 +36,8 @@ SCHEMA = (
         thing_id integer NOT NULL REFERENCES things ON DELETE CASCADE, made date NOT NULL
     ) PARTITION BY RANGE (made)""",
     "CREATE TABLE parts_2026 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+    "CREATE INDEX of_parts ON ONLY parts (made)",
+    "CREATE INDEX of_2026 ON parts_2026 (made)",
     """CREATE INDEX lower_name ON things (lower("Name") DESC) WHERE twice > 1""",
     "CREATE UNLOGGED TABLE cache (key serial, value jsonb)",
     "CREATE SEQUENCE numbers AS smallint START 5 CYCLE",
@@ -47,6 +49,9 @@ SCHEMA = (
     "CREATE FUNCTION noticed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
     "CREATE TRIGGER notice BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION noticed()",
     "ALTER TABLE things DISABLE TRIGGER notice",
+    "CREATE FUNCTION seen() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+    """CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'DROP TABLE')
+        EXECUTE FUNCTION seen()""",
     "CREATE RULE quiet AS ON DELETE TO cache DO INSTEAD NOTHING",
     "CREATE POLICY mine ON things FOR SELECT USING (id > 0)",
     "CREATE SCHEMA other",
@@ -60,6 +65,8 @@ LISTING = """\
 schema other
 schema public
 extension plpgsql
+event trigger watch  ON ddl_command_end WHEN TAG IN (CREATE TABLE, DROP TABLE) \
+EXECUTE FUNCTION seen()
 type code  DOMAIN text COLLATE "C"
 type mood  ENUM ('good', 'it''s bad')
 type percent  DOMAIN numeric(5,2) NOT NULL DEFAULT 0 CHECK ((VALUE >= (0)::numeric))
@@ -67,6 +74,7 @@ type place  (x integer, label text)
 type span  RANGE OF integer
 function noticed()  RETURNS trigger
 function one(integer)  RETURNS integer
+function seen()  RETURNS event_trigger
 function total(integer)  AGGREGATE RETURNS integer
 function work()  PROCEDURE
 table cache  UNLOGGED
@@ -82,10 +90,12 @@ table parts  PARTITION BY RANGE (made)
   thing_id  integer NOT NULL
   made      date NOT NULL
   constraint parts_thing_id_fkey  FOREIGN KEY (thing_id) REFERENCES things(id) ON DELETE CASCADE
+  index of_parts  CREATE INDEX of_parts ON ONLY parts USING btree (made) INVALID
 table parts_2026  PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')
   thing_id  integer NOT NULL
   made      date NOT NULL
   constraint parts_thing_id_fkey  FOREIGN KEY (thing_id) REFERENCES things(id) ON DELETE CASCADE
+  index of_2026  CREATE INDEX of_2026 ON parts_2026 USING btree (made)
 table things  COMMENT 'what there is'
   id      integer NOT NULL GENERATED ALWAYS AS IDENTITY
   "Name"  character varying(50) COLLATE "C" NOT NULL DEFAULT 'x'::character varying
@@ -99,7 +109,7 @@ table things  COMMENT 'what there is'
 WHERE twice > 1 COMMENT 'finds'
   trigger notice  CREATE TRIGGER notice BEFORE INSERT ON things FOR EACH ROW \
 EXECUTE FUNCTION noticed() DISABLED
-  policy mine  PERMISSIVE FOR SELECT USING ((id > 0))
+  policy mine  PERMISSIVE FOR SELECT TO PUBLIC USING ((id > 0))
   sequence things_id_seq  AS integer START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 2147483647 CACHE 1 \
 OWNED BY things.id
 view counts  MATERIALIZED
@@ -145,6 +155,34 @@ def later_server(request, tmp_path_factory):
 
 def test_the_listing_of_one_of_everything(everything):
     assert listing(everything) == LISTING
+
+
+def test_the_listing_is_the_same_however_a_session_spells(db):
+    db.execute_sql(
+        """CREATE TABLE spelled (
+            "A" interval DEFAULT '1 day 02:00', b date DEFAULT '2026-02-01', c bytea DEFAULT '\\x00'
+        )"""
+    )
+    before = listing(db)
+    for setting in (
+        "quote_all_identifiers = on",
+        "IntervalStyle = iso_8601",
+        "DateStyle = German",
+        "bytea_output = escape",
+    ):
+        db.execute_sql(f"SET {setting}")
+        assert listing(db) == before, setting
+    assert db.execute_sql("SHOW DateStyle").fetchone() == ("German, DMY",)
+
+
+def test_a_foreign_key_to_a_partitioned_table_is_told_once(db):
+    db.execute_sql("CREATE TABLE logs (id integer PRIMARY KEY) PARTITION BY RANGE (id)")
+    db.execute_sql("CREATE TABLE early PARTITION OF logs FOR VALUES FROM (0) TO (10)")
+    db.execute_sql("CREATE TABLE notes (log_id integer REFERENCES logs)")
+    assert [fact.name for fact in read(db) if fact.table == "notes"] == [
+        "notes.log_id",
+        "notes_log_id_fkey",
+    ]
 
 
 def test_the_listing_is_the_same_on_later_versions(later_server):
@@ -237,7 +275,67 @@ CHANGES = {
     "rule": ("DROP RULE quiet ON cache", "cache, rule quiet: only before has this rule"),
     "policy": (
         "ALTER POLICY mine ON things USING (id > 1)",
-        "things, policy mine: before has PERMISSIVE FOR SELECT USING ((id > 0)), after",
+        "things, policy mine: before has PERMISSIVE FOR SELECT TO PUBLIC USING ((id > 0)), after",
+    ),
+    "policy's roles": (
+        "ALTER POLICY mine ON things TO pg_read_all_data, pg_monitor",
+        "after PERMISSIVE FOR SELECT TO pg_monitor, pg_read_all_data USING",
+    ),
+    "row security": (
+        "ALTER TABLE things ENABLE ROW LEVEL SECURITY",
+        "things: only after has ROW LEVEL SECURITY",
+    ),
+    "forced row security, while it is off": (
+        "ALTER TABLE things FORCE ROW LEVEL SECURITY",
+        "things: only after has FORCE ROW LEVEL SECURITY",
+    ),
+    "replica identity": (
+        "ALTER TABLE things REPLICA IDENTITY FULL",
+        "things: only after has REPLICA IDENTITY FULL",
+    ),
+    "no replica identity": (
+        "ALTER TABLE things REPLICA IDENTITY NOTHING",
+        "things: only after has REPLICA IDENTITY NOTHING",
+    ),
+    "replica identity by an index": (
+        "ALTER TABLE things REPLICA IDENTITY USING INDEX things_pkey",
+        "things: only after has REPLICA IDENTITY USING INDEX things_pkey",
+    ),
+    "constraint's index": (
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'things_feels_key'::regclass",
+        "things, constraint things_feels_key: only after has INVALID",
+    ),
+    "partition's index": (
+        "ALTER INDEX of_parts ATTACH PARTITION of_2026",
+        "parts_2026, index of_2026: only after has PARTITION OF of_parts",
+    ),
+    "rule's firing": (
+        "ALTER TABLE cache DISABLE RULE quiet",
+        "cache, rule quiet: only after has DISABLED",
+    ),
+    "trigger's firing": (
+        "ALTER TABLE things ENABLE ALWAYS TRIGGER notice",
+        "things, trigger notice: before has DISABLED, after ENABLE ALWAYS",
+    ),
+    "event trigger's firing": (
+        "ALTER EVENT TRIGGER watch ENABLE REPLICA",
+        "event trigger watch: only after has ENABLE REPLICA",
+    ),
+    "event trigger's events": (
+        "DROP EVENT TRIGGER watch; CREATE EVENT TRIGGER watch ON sql_drop EXECUTE FUNCTION seen()",
+        "event trigger watch: before has ON ddl_command_end WHEN TAG IN (CREATE TABLE, DROP TABLE)",
+    ),
+    "event trigger gone": (
+        "DROP EVENT TRIGGER watch",
+        "event trigger watch: only before has this event trigger",
+    ),
+    "sequence's owner": (
+        "ALTER SEQUENCE cache_key_seq OWNED BY NONE",
+        "sequence cache_key_seq: only before has OWNED BY cache.key",
+    ),
+    "line breaks only": (
+        r"CREATE OR REPLACE FUNCTION one(integer) RETURNS integer LANGUAGE sql AS E'SELECT\n1'",
+        r"AS $function$SELECT\n1$function$",
     ),
     "storage": (
         "ALTER TABLE cache SET (fillfactor = 50)",

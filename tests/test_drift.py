@@ -253,13 +253,9 @@ CHANGES = {
         '{t}, constraint "Order Books_author_id_fkey": only the database has DISABLED',
     ),
     "unlogged": ("ALTER TABLE {t} SET UNLOGGED", "{t}: only the database has UNLOGGED"),
-    "row security": (
-        "ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
-        "{t}: only the database has ROW LEVEL SECURITY",
-    ),
     "sequence's owner": (
         'ALTER SEQUENCE "Order Books_id_seq" OWNED BY NONE',
-        'sequence "Order Books_id_seq": only the database has this sequence',
+        'sequence "Order Books_id_seq": only the model has OWNED BY "Order Books".id',
     ),
     "sequence's type": (
         'ALTER SEQUENCE "Order Books_id_seq" AS bigint',
@@ -305,6 +301,9 @@ def test_one_change_is_one_line(live):
 def test_what_models_cannot_declare_is_no_difference(live):
     for statement in (
         f"COMMENT ON TABLE {BOOKS} IS 'on shelves'",
+        f"ALTER TABLE {BOOKS} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+        f"ALTER TABLE {BOOKS} REPLICA IDENTITY FULL",
+        "ALTER TABLE authors REPLICA IDENTITY USING INDEX author_email",
         f"CREATE VIEW cheap AS SELECT title FROM {BOOKS} WHERE price < 5",
         "CREATE TYPE mood AS ENUM ('good')",
         "CREATE SEQUENCE numbers",
@@ -449,6 +448,16 @@ def test_a_model_may_name_its_schema_and_have_a_namesake_elsewhere(schemas, sett
     assert everything(settings) == before
     assert Customer._meta.schema == "shop"
     assert Customer._meta.indexes[0]._table is Customer._meta.table
+
+
+def test_a_session_or_a_database_that_quotes_every_name_does_not_fool_it(schemas, settings):
+    schemas.execute_sql("SET quote_all_identifiers = on")
+    assert said(schemas, ALL) == []
+    assert schemas.execute_sql("SHOW quote_all_identifiers").fetchone() == ("on",)
+    execute(settings, f'ALTER DATABASE "{settings.url.name}" SET quote_all_identifiers = on')
+    other = dedicated(settings, "other")
+    with other.connection_context():
+        assert said(other, ALL) == []
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ END
 """
 # Each gives the table or view that a thing belongs to, its name as SQL writes it, a column's place,
 # what is said of it, its source text, and the catalog and OID that a comment goes by. {own} leaves
-# out what belongs to an extension. The search_path is the session's, so functions are named with
-# their schema: one of the database's own could fit an argument better.
+# out what belongs to an extension, {firing} goes on a CASE. The search_path is the session's, so
+# functions are named with their schema: one of the database's own could fit an argument better.
 QUERIES = {
     "schema": """
         SELECT NULL, pg_catalog.quote_ident(nspname), 0, '{{}}'::json, NULL, x.tableoid, x.oid
@@ -50,11 +50,7 @@ QUERIES = {
             'definition', pg_catalog.concat_ws(' ', 'ON ' || x.evtevent,
                 'WHEN TAG IN (' || pg_catalog.array_to_string(x.evttags, ', ') || ')',
                 'EXECUTE FUNCTION ' || x.evtfoid::regprocedure::text),
-            'firing', CASE x.evtenabled
-                WHEN 'D' THEN 'DISABLED'
-                WHEN 'R' THEN 'ENABLE REPLICA'
-                WHEN 'A' THEN 'ENABLE ALWAYS'
-            END
+            'firing', CASE x.evtenabled {firing}
         ), NULL, x.tableoid, x.oid
         FROM pg_event_trigger x WHERE {own}
     """,
@@ -219,11 +215,7 @@ QUERIES = {
         SELECT g.tgrelid::regclass::text, pg_catalog.quote_ident(g.tgname), 0,
         pg_catalog.json_build_object(
             'definition', pg_catalog.pg_get_triggerdef(g.oid, true),
-            'firing', CASE g.tgenabled
-                WHEN 'D' THEN 'DISABLED'
-                WHEN 'R' THEN 'ENABLE REPLICA'
-                WHEN 'A' THEN 'ENABLE ALWAYS'
-            END
+            'firing', CASE g.tgenabled {firing}
         ), NULL, g.tableoid, g.oid
         FROM pg_trigger g JOIN pg_class x ON x.oid = g.tgrelid
         WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND NOT g.tgisinternal AND {own}
@@ -232,11 +224,7 @@ QUERIES = {
         SELECT r.ev_class::regclass::text, pg_catalog.quote_ident(r.rulename), 0,
         pg_catalog.json_build_object(
             'definition', pg_catalog.pg_get_ruledef(r.oid, true),
-            'firing', CASE r.ev_enabled
-                WHEN 'D' THEN 'DISABLED'
-                WHEN 'R' THEN 'ENABLE REPLICA'
-                WHEN 'A' THEN 'ENABLE ALWAYS'
-            END
+            'firing', CASE r.ev_enabled {firing}
         ), NULL, r.tableoid, r.oid
         FROM pg_rewrite r JOIN pg_class x ON x.oid = r.ev_class
         WHERE x.relnamespace = ANY(%(namespaces)s::oid[]) AND r.rulename <> '_RETURN' AND {own}
@@ -251,7 +239,7 @@ QUERIES = {
                 'TO ' || (
                     SELECT pg_catalog.string_agg(
                         CASE id WHEN 0 THEN 'PUBLIC' ELSE id::regrole::text END, ', '
-                        ORDER BY id::regrole::text
+                        ORDER BY id::regrole::text COLLATE "C"
                     )
                     FROM pg_catalog.unnest(p.polroles) role (id)
                 ),
@@ -286,12 +274,14 @@ LEFT JOIN pg_description ON classoid = catalog AND objoid = id AND objsubid = pl
 OWN = """NOT EXISTS (
     SELECT FROM pg_depend e WHERE e.classid = x.tableoid AND e.objid = x.oid AND e.deptype = 'e'
 )"""
+# How triggers and rules fire, but for the usual way.
+FIRING = "WHEN 'D' THEN 'DISABLED' WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS' END"
 KINDS = tuple(QUERIES)
-# A session may write names and values otherwise, and so may a database.
+# A session may write names and values otherwise, and so may a database. How dates are read stays.
 SPELLING = {
     "quote_all_identifiers": "off",
     "IntervalStyle": "postgres",
-    "DateStyle": "ISO, MDY",
+    "DateStyle": "ISO",
     "bytea_output": "hex",
 }
 
@@ -379,7 +369,8 @@ def read(
             (kind, row)
             for kind, query in QUERIES.items()
             for row in database.execute_sql(
-                COMMENTED.format(query=query.format(own=OWN)), {"namespaces": namespaces}
+                COMMENTED.format(query=query.format(own=OWN, firing=FIRING)),
+                {"namespaces": namespaces},
             ).fetchall()
         ]
         transaction.rollback()  # the session's settings are as they were

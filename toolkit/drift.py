@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     Models = Sequence[type[Model]]
     Places = Mapping[type[Model], str]  # the schema that each model's table is in
 
-# What a model can declare; a comment it cannot.
+# What a model can declare, and what of that it cannot.
 DECLARED = ("table", "column", "constraint", "index", "sequence")
+UNDECLARED = {"comment", "row security", "forced row security", "replica identity"}
 # The first schema of a search_path that has a table.
 FOUND = """
 SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -87,7 +88,7 @@ def _is_part(fact: Fact) -> bool:
 def _declared(facts: Iterable[Fact], relations: Collection[str]) -> list[Fact]:
     """What models can declare of these tables and sequences."""
     return [
-        replace(fact, details={k: text for k, text in fact.details.items() if k != "comment"})
+        replace(fact, details={k: t for k, t in fact.details.items() if k not in UNDECLARED})
         for fact in facts
         if fact.kind in DECLARED and (fact.name in relations or fact.table in relations)
     ]
@@ -101,12 +102,12 @@ def _wanted(database: PostgresqlDatabase, places: Places, path: Sequence[str]) -
     inside = [name for schema in path for name in (scratch.get(schema), schema) if name]
     with database.atomic() as transaction:
         _create_schemas(database, scratch.values())
-        catalog.set_search_path(database, inside)
+        catalog.speak_plainly(database, inside)
         with _moved({model: scratch[schema] for model, schema in places.items()}):
             _create_tables(database, list(places))
         facts = catalog.read(database, list(scratch.values()), inside)
+        live = {name: _quoted(database, schema) for schema, name in scratch.items()}
         transaction.rollback()
-    live = {name: _quoted(database, schema) for schema, name in scratch.items()}
     return [_renamed(fact, live) for fact in facts]
 
 
