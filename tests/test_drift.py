@@ -357,12 +357,19 @@ def test_models_that_the_server_does_not_take_are_an_error_and_leave_nothing(liv
 
 def test_a_search_path_with_another_schema_first_does_not_hide_the_tables(live):
     live.execute_sql("CREATE SCHEMA mine; SET search_path = mine, public")
-    live.execute_sql("CREATE TABLE public.of_others (id integer)")
     assert said(live) == []
+    live.execute_sql("CREATE TABLE public.of_others (id integer)")
+    assert said(live) == ["of_others: only the database has this table"]
     live.execute_sql("CREATE TABLE mine.more (id integer)")
-    assert said(live) == ["more: only the database has this table"]
+    assert said(live, ignored=["of_others"]) == ["more: only the database has this table"]
     live.execute_sql("CREATE TABLE mine.authors (id integer)")
     assert "authors.email: only the model has this column" in said(live)
+
+
+def test_an_empty_schema_named_like_the_user_hides_no_table(live):
+    live.execute_sql("CREATE TABLE more (id integer)")
+    live.execute_sql("CREATE SCHEMA AUTHORIZATION CURRENT_USER")
+    assert said(live) == ["more: only the database has this table"]
 
 
 def test_objects_that_shadow_the_servers_own_do_not_fool_it(live):

@@ -44,17 +44,16 @@ def drift(
     """How the live schema (here) differs from the models (there), but for the ignored tables.
 
     A model's table is looked for in the schema that the model names, or as the session would, along
-    its search_path. A table that no model has is a difference in the schemas where the models'
-    tables are created, and nowhere else. Raises AccessDeniedError without CREATE on the database,
+    its search_path. A table that no model has is a difference in the schemas that have the models'
+    tables, or would get new ones, and nowhere else. Raises AccessDeniedError without CREATE on the database,
     and DatabaseError where the server does not take what a model says.
     """
     path = catalog.search_path(database)
     places = {model: _place(database, model, path) for model in models}
-    named = {schema for model in models if (schema := model._meta.schema)}  # noqa: SLF001 # Peewee documents _meta
-    home = {*path[:1], *named}
+    home = {*path[:1], *places.values()}
     wanted = _wanted(database, places, path)
     names = {fact.name for fact in wanted}
-    elsewhere = {*path, *places.values()} - home
+    elsewhere = {*path} - home
     live = catalog.read(database, list(home), path) + [
         fact
         for fact in catalog.read(database, list(elsewhere), path)
