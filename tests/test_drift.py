@@ -503,6 +503,42 @@ def test_a_partition_goes_with_its_table(db):
     assert said(db, [Event]) == []
 
 
+class Parcel(Model):
+    """A table whose definitions a dump writes otherwise."""
+
+    owner = ForeignKeyField(Author, field="email")
+    state = CharField(
+        unique=True, constraints=[Check("state IN ('new', 'sent')", name="state_is_known")]
+    )
+    note = TextField(constraints=[Check("note NOT LIKE '%%\"%%'", name="note_is_plain")])
+
+
+Parcel.add_index(Parcel.note, name="open_ones", where=SQL("state IN ('new', 'sent')"))
+DEFINITIONS = """
+SELECT pg_get_constraintdef(c.oid), pg_get_indexdef('open_ones'::regclass)
+FROM pg_constraint c WHERE conname = 'state_is_known'
+"""
+
+
+def test_a_database_that_was_restored_from_a_dump_is_no_difference(live):
+    with live.bind_ctx([Parcel]):
+        live.create_tables([Parcel])
+    assert said(live, [*OWN, Parcel]) == []
+    before = live.execute_sql(DEFINITIONS).fetchone()
+    live.execute_sql("ALTER TABLE parcel DROP CONSTRAINT state_is_known; DROP INDEX open_ones")
+    live.execute_sql(f"ALTER TABLE parcel ADD CONSTRAINT state_is_known {before[0]}; {before[1]}")
+    assert live.execute_sql(DEFINITIONS).fetchone() != before
+    assert said(live, [*OWN, Parcel]) == []
+    live.execute_sql(
+        "ALTER TABLE parcel DROP CONSTRAINT state_is_known, "
+        "ADD CONSTRAINT state_is_known CHECK (state IN ('new', 'lost')); DROP INDEX open_ones"
+    )
+    told = said(live, [*OWN, Parcel])
+    assert len(told) == 2
+    assert "'lost'::character varying])::text[]))), the model CHECK" in told[0]
+    assert told[1] == "parcel, index open_ones: only the model has this index"
+
+
 def test_a_lone_percent_sign_in_a_model_is_told(db):
     class Odd(Model):
         name = TextField(constraints=[Check("name LIKE 'a%'")])

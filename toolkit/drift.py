@@ -37,6 +37,24 @@ WHERE c.relname = %s AND n.nspname = ANY(%s)
 ORDER BY pg_catalog.array_position(%s, n.nspname::text) LIMIT 1
 """
 
+# A definition reads otherwise once it was read in from a dump: an IN on a varchar has casts.
+REMADE = """
+SELECT pg_catalog.format('ALTER TABLE %%I.%%I DROP CONSTRAINT %%I, ADD CONSTRAINT %%I %%s',
+    n.nspname, r.relname, c.conname, c.conname, pg_catalog.pg_get_constraintdef(c.oid))
+FROM pg_catalog.pg_constraint c
+JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+WHERE n.nspname = ANY(%(schemas)s) AND c.contype = 'c' AND c.coninhcount = 0
+UNION ALL
+SELECT pg_catalog.format('DROP INDEX %%I.%%I; %%s',
+    n.nspname, r.relname, pg_catalog.pg_get_indexdef(r.oid))
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class r ON r.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+WHERE n.nspname = ANY(%(schemas)s)
+AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conindid = r.oid)
+"""
+
 
 def drift(
     database: PostgresqlDatabase, models: Models, ignored: Collection[str]
@@ -45,30 +63,19 @@ def drift(
 
     A model's table is looked for in the schema that the model names, or as the session would, along
     its search_path. A table that no model has is a difference in the schemas that have the models'
-    tables, or would get new ones, and nowhere else. Raises AccessDeniedError without CREATE on the database,
-    and DatabaseError where the server does not take what a model says.
+    tables, or would get new ones, and nowhere else. Raises AccessDeniedError without CREATE on the
+    database, and DatabaseError where the server does not take what a model says.
     """
     path = catalog.search_path(database)
     places = {model: _place(database, model, path) for model in models}
-    home = {*path[:1], *places.values()}
-    wanted = _wanted(database, places, path)
-    names = {fact.name for fact in wanted}
-    elsewhere = {*path} - home
-    live = catalog.read(database, list(home), path) + [
-        fact
-        for fact in catalog.read(database, list(elsewhere), path)
-        if fact.name in names or fact.table in names
-    ]
-    tables = {fact.name for fact in wanted + live if fact.kind == "table" and not _is_part(fact)}
-    tables = {name for name in tables if name.replace('"', "") not in ignored}
-    sequences = {
-        fact.name
-        for fact in wanted
-        if fact.kind == "sequence" and (fact.table is None or fact.table in tables)
-    }
-    return catalog.compare(
-        _declared(live, tables | sequences), _declared(wanted, tables | sequences)
+    wanted, remade = _wanted(database, places, path)
+    live = _live(database, places, path, {fact.name for fact in wanted})
+    ours = _ours(wanted, live, ignored)
+    found, also = (
+        catalog.compare(_declared(live, ours), _declared(facts, ours)) for facts in (wanted, remade)
     )
+    both = {(difference.subject, difference.here) for difference in also}
+    return [difference for difference in found if (difference.subject, difference.here) in both]
 
 
 def _place(database: PostgresqlDatabase, model: type[Model], path: Sequence[str]) -> str:
@@ -77,6 +84,29 @@ def _place(database: PostgresqlDatabase, model: type[Model], path: Sequence[str]
         return str(meta.schema)
     found = database.execute_sql(FOUND, (meta.table_name, path, path)).fetchone()
     return str(found[0]) if found else next(iter(path), "public")
+
+
+def _live(
+    database: PostgresqlDatabase, places: Places, path: Sequence[str], names: Collection[str]
+) -> list[Fact]:
+    """What is there: all of the models' schemas, and what has one of the names elsewhere."""
+    home = {*path[:1], *places.values()}
+    return catalog.read(database, list(home), path) + [
+        fact
+        for fact in catalog.read(database, list({*path} - home), path)
+        if fact.name in names or fact.table in names
+    ]
+
+
+def _ours(wanted: Sequence[Fact], live: Sequence[Fact], ignored: Collection[str]) -> set[str]:
+    """The tables to compare, and the sequences that the models make for them."""
+    tables = {fact.name for fact in [*wanted, *live] if fact.kind == "table" and not _is_part(fact)}
+    tables = {name for name in tables if name.replace('"', "") not in ignored}
+    return tables | {
+        fact.name
+        for fact in wanted
+        if fact.kind == "sequence" and (fact.table is None or fact.table in tables)
+    }
 
 
 def _is_part(fact: Fact) -> bool:
@@ -93,8 +123,13 @@ def _declared(facts: Iterable[Fact], relations: Collection[str]) -> list[Fact]:
     ]
 
 
-def _wanted(database: PostgresqlDatabase, places: Places, path: Sequence[str]) -> list[Fact]:
-    """What the models come to on this server, under the names of the schemas they are for."""
+def _wanted(
+    database: PostgresqlDatabase, places: Places, path: Sequence[str]
+) -> tuple[list[Fact], list[Fact]]:
+    """What the models come to on this server, under the names of the schemas they are for.
+
+    The second is the same as it comes out of a dump: made again from the server's own definitions.
+    """
     token = f"wanted_{uuid4().hex}"
     scratch = {schema: f"{token}_{n}" for n, schema in enumerate(sorted({*places.values()}))}
     # Each scratch schema goes before the one it stands for, where other things are found still.
@@ -104,10 +139,19 @@ def _wanted(database: PostgresqlDatabase, places: Places, path: Sequence[str]) -
         catalog.speak_plainly(database, inside)
         with _moved({model: scratch[schema] for model, schema in places.items()}):
             _create_tables(database, list(places))
-        facts = catalog.read(database, list(scratch.values()), inside)
         live = {name: _quoted(database, schema) for schema, name in scratch.items()}
+        made = catalog.read(database, list(scratch.values()), inside)
+        _remake(database, list(scratch.values()))
+        remade = catalog.read(database, list(scratch.values()), inside)
         transaction.rollback()
-    return [_renamed(fact, live) for fact in facts]
+    wanted, restored = ([_renamed(fact, live) for fact in facts] for facts in (made, remade))
+    return wanted, restored
+
+
+def _remake(database: PostgresqlDatabase, schemas: Sequence[str]) -> None:
+    """Make every CHECK, and every index that no constraint needs, again from its definition."""
+    for (statement,) in database.execute_sql(REMADE, {"schemas": schemas}).fetchall():
+        database.execute_sql(statement.replace("%", "%%"))  # the driver takes it for a placeholder
 
 
 def _quoted(database: PostgresqlDatabase, name: str) -> str:
