@@ -10,6 +10,7 @@ from peewee import (
     CharField,
     Check,
     DecimalField,
+    DeferredForeignKey,
     ForeignKeyField,
     IntegerField,
     Model,
@@ -567,18 +568,100 @@ def test_a_role_that_owns_no_table_needs_no_more_than_create(live, settings, str
         assert said(visitor) == [f"{BOOKS}.stock: the database has DEFAULT 2, the model DEFAULT 1"]
 
 
-@pytest.mark.usefixtures("live")
-def test_a_role_that_may_not_refer_to_a_table_is_told_so(settings, stranger):
-    class Review(Model):
-        author = ForeignKeyField(Author)
+class Review(Model):
+    """A table that refers to others' tables, and those to more."""
 
+    book = ForeignKeyField(Book)
+    customer = ForeignKeyField(Customer)
+
+
+@pytest.mark.usefixtures("schemas")
+def test_a_role_that_may_not_refer_to_a_table_needs_no_more_than_create(settings, stranger):
     execute(settings, f'GRANT CREATE ON DATABASE "{settings.url.name}" TO {stranger.url.user}')
     visitor = dedicated(stranger, "check")
-    with (
-        visitor.connection_context(),
-        pytest.raises(AccessDeniedError, match=r"denied for table authors\n.*REFERENCES"),
-    ):
-        drift(visitor, [Review], ())
+    with visitor.connection_context():
+        assert "review: only the model has this table" in said(visitor, [Review])
+
+
+def test_a_table_that_is_referred_to_is_not_waited_for(schemas, settings):
+    with schemas.bind_ctx([Review]):
+        schemas.create_tables([Review])
+    others = {"authors", "Order Books", "customers"}
+    other = dedicated(settings, "other")
+    schemas.execute_sql("SET lock_timeout = '1s'")
+    with other.connection_context(), other.atomic():
+        other.execute_sql("INSERT INTO authors (email, name) VALUES ('a', 'a')")
+        other.execute_sql(f"LOCK TABLE {BOOKS}, {CUSTOMERS} IN ROW EXCLUSIVE MODE")
+        assert said(schemas, [Review], others) == []
+    schemas.execute_sql(
+        "ALTER TABLE review DROP CONSTRAINT review_customer_id_fkey, "
+        "ADD FOREIGN KEY (customer_id) REFERENCES authors (id)"
+    )
+    assert said(schemas, [Review], others) == [
+        (
+            "review, constraint review_customer_id_fkey: the database has "
+            "FOREIGN KEY (customer_id) REFERENCES authors(id), "
+            f"the model FOREIGN KEY (customer_id) REFERENCES {CUSTOMERS}(id)"
+        )
+    ]
+
+
+class Band(Model):
+    """A table that refers to one whose model comes later."""
+
+    leader = DeferredForeignKey("Musician", null=True)
+
+
+class Musician(Model):
+    """A table that refers to the one that refers to it."""
+
+    band = ForeignKeyField(Band)
+
+
+def test_a_deferred_foreign_key_is_compared(db):
+    with db.bind_ctx([Band, Musician]):
+        db.create_tables([Band, Musician])
+        assert said(db, [Band, Musician]) == [
+            "band, constraint fk_band_leader_id_refs_musician: only the model has this constraint"
+        ]
+        Band._schema.create_foreign_key(Band.leader)
+    assert said(db, [Band, Musician]) == []
+    assert said(db, [Band], ["musician"]) == []
+
+
+class Low(Model):
+    """A table with an index that names its schema."""
+
+    name = TextField()
+
+
+Low.add_index(SQL("CREATE INDEX low_name ON public.low (lower(name))"))
+
+
+class Pointer(Model):
+    """A table with a foreign key that names a schema."""
+
+    author = IntegerField(constraints=[SQL("REFERENCES public.authors (id)")])
+
+
+@pytest.mark.parametrize(
+    ("model", "statement", "reason"),
+    [
+        (Low, "CREATE TABLE low (name text)", "reach for what is there already: public.low\n"),
+        (
+            Low,
+            "CREATE TABLE low (name text); CREATE INDEX low_name ON low (lower(name))",
+            'relation "low_name" already exists\n',
+        ),
+        (Pointer, "SELECT 1", "reach for what is there already: authors\n"),
+    ],
+)
+def test_sql_that_reaches_for_a_live_table_is_told(live, settings, model, statement, reason):
+    live.execute_sql(statement)
+    before = everything(settings)
+    with pytest.raises(DatabaseError, match=f"{reason}.*Meta.schema"):
+        drift(live, [model], ())
+    assert everything(settings) == before
 
 
 def test_it_waits_for_a_lock_no_longer_than_a_migration_does(live, settings):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from peewee import DataError, ModelIndex, ProgrammingError
-from psycopg2.errors import InsufficientPrivilege
+from psycopg2.errors import DuplicateTable, InsufficientPrivilege
 
 from toolkit import catalog
 from toolkit.errors import AccessDeniedError, DatabaseError
@@ -55,6 +55,21 @@ WHERE n.nspname = ANY(%(schemas)s)
 AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conindid = r.oid)
 """
 
+# What this transaction keeps others from writing, but for the new schemas.
+REACHED = """
+SELECT pg_catalog.string_agg(DISTINCT l.relation::regclass::text, ', ')
+FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_class r ON r.oid = l.relation
+JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
+AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+AND r.relkind NOT IN ('i', 'I') AND n.nspname !~ '^pg_' AND n.nspname <> ALL(%s)
+"""
+BY_NAME = (
+    "SQL() that names a schema means what is there: say it by Meta.schema, an index of fields, or "
+    "a ForeignKeyField."
+)
+
 
 def drift(
     database: PostgresqlDatabase, models: Models, ignored: Collection[str]
@@ -64,7 +79,8 @@ def drift(
     A model's table is looked for in the schema that the model names, or as the session would, along
     its search_path. A table that no model has is a difference in the schemas that have the models'
     tables, or would get new ones, and nowhere else. Raises AccessDeniedError without CREATE on the
-    database, and DatabaseError where the server does not take what a model says.
+    database, and DatabaseError where the server does not take what a model says, or where its SQL
+    reaches for a table of the live schema.
     """
     path = catalog.search_path(database)
     places = {model: _place(database, model, path) for model in models}
@@ -131,21 +147,46 @@ def _wanted(
     The second is the same as it comes out of a dump: made again from the server's own definitions.
     """
     token = f"wanted_{uuid4().hex}"
-    scratch = {schema: f"{token}_{n}" for n, schema in enumerate(sorted({*places.values()}))}
-    # Each scratch schema goes before the one it stands for, where other things are found still.
-    inside = [name for schema in path for name in (scratch.get(schema), schema) if name]
+    others = {model: _place(database, model, path) for model in _referred(places)}
+    own, beside = _scratch(token, places), _scratch(f"{token}_beside", others)
+    new = own | beside
+    # They go before the schema that they stand for, where other things are found still.
+    first = [[*(name for name in new if new[name] == schema), schema] for schema in path]
+    inside = [name for names in first for name in names]
     with database.atomic() as transaction:
-        _create_schemas(database, scratch.values())
+        _create_schemas(database, new)
         catalog.speak_plainly(database, inside)
-        with _moved({model: scratch[schema] for model, schema in places.items()}):
-            _create_tables(database, list(places))
-        live = {name: _quoted(database, schema) for schema, name in scratch.items()}
-        made = catalog.read(database, list(scratch.values()), inside)
-        _remake(database, list(scratch.values()))
-        remade = catalog.read(database, list(scratch.values()), inside)
+        with _moved(_into(own, places) | _into(beside, others)):
+            _create_tables(database, list(places), list(others))
+        _refuse_reach(database, list(new))
+        live = {name: _quoted(database, schema) for name, schema in new.items()}
+        made = catalog.read(database, list(own), inside)
+        _remake(database, list(own))
+        remade = catalog.read(database, list(own), inside)
         transaction.rollback()
     wanted, restored = ([_renamed(fact, live) for fact in facts] for facts in (made, remade))
     return wanted, restored
+
+
+def _referred(models: Iterable[type[Model]]) -> set[type[Model]]:
+    """The models that these refer to, one after another, and that are none of them."""
+    given = {*models}
+    known = new = given
+    while new:
+        new = {other for model in new for other in model._meta.refs.values()} - known  # noqa: SLF001 # Peewee documents _meta
+        known = known | new
+    return known - given
+
+
+def _scratch(token: str, places: Places) -> dict[str, str]:
+    """The name of a schema to make for each that a table is in."""
+    return {f"{token}_{n}": schema for n, schema in enumerate(sorted({*places.values()}))}
+
+
+def _into(scratch: Mapping[str, str], places: Places) -> dict[type[Model], str]:
+    """The scratch schema that each model's table goes into."""
+    names = {schema: name for name, schema in scratch.items()}
+    return {model: names[schema] for model, schema in places.items()}
 
 
 def _remake(database: PostgresqlDatabase, schemas: Sequence[str]) -> None:
@@ -174,23 +215,43 @@ def _create_schemas(database: PostgresqlDatabase, names: Iterable[str]) -> None:
         ) from error
 
 
-def _create_tables(database: PostgresqlDatabase, models: Models) -> None:
+def _create_tables(database: PostgresqlDatabase, models: Models, others: Models) -> None:
     try:
-        with database.bind_ctx(models):
-            database.create_tables(models, safe=False)
+        with database.bind_ctx([*models, *others]):
+            database.create_tables([*models, *others], safe=False)
+            _create_deferred(models)
     except (ProgrammingError, DataError) as error:
-        if isinstance(_cause(error), InsufficientPrivilege):
+        cause = _cause(error)
+        if isinstance(cause, InsufficientPrivilege):
             raise AccessDeniedError(
                 f"the models cannot be tried: {_reason(error)}",
-                "Grant this user what they ask for; REFERENCES, where a foreign key points at it.",
+                f"Grant this user what they ask for. {BY_NAME}",
             ) from error
         raise DatabaseError(
-            f"the server does not take the models: {_reason(error)}", "Mend them in models/."
+            f"the server does not take the models: {_reason(error)}",
+            f"Mend them in models/. {BY_NAME}"
+            if isinstance(cause, DuplicateTable)
+            else "Mend them in models/.",
         ) from error
     except (IndexError, TypeError, ValueError) as error:  # psycopg2's, of a lone percent sign
         raise DatabaseError(
             f"the driver does not take the models: {error}", "In SQL() and Check(), % is %%."
         ) from error
+
+
+def _create_deferred(models: Models) -> None:
+    """The constraints of what Peewee calls a DeferredForeignKey, which come after the tables."""
+    for model in models:
+        for field in model._meta.refs:  # noqa: SLF001 # Peewee documents _meta
+            if field.deferred:
+                model._schema.create_foreign_key(field)  # type: ignore[attr-defined] # noqa: SLF001 # documented too
+
+
+def _refuse_reach(database: PostgresqlDatabase, new: Sequence[str]) -> None:
+    """Raise DatabaseError where the models' SQL has locked a table that is no scratch one."""
+    (tables,) = database.execute_sql(REACHED, (new,)).fetchone()
+    if tables:
+        raise DatabaseError(f"the models reach for what is there already: {tables}", BY_NAME)
 
 
 def _cause(error: Exception) -> object:
