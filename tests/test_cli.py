@@ -102,7 +102,7 @@ def test_check_tells_every_difference(app, settings):
     ]
     told = json.loads(app.invoke("migrate-check", "--json").stdout)
     assert told["database"] == place(settings)
-    assert (told["pending"], told["problems"]) == ([], [])
+    assert (told["pending"], told["problems"], told["error"]) == ([], [], None)
     assert told["differences"][0] == {
         "subject": "others",
         "database": "this table",
@@ -117,6 +117,35 @@ def test_check_on_an_empty_database_is_pending_and_creates_nothing(app, settings
     assert "pending: 001_create_audit_log" in done.stdout
     assert "3 pending, 2 different" in done.stdout
     assert tables(settings) == []
+
+
+def test_check_tells_what_is_pending_where_the_models_need_it(app, settings):
+    app.write(
+        "models/__init__.py",
+        "from peewee import SQL, IntegerField, Model\n\n\n"
+        "class Odd(Model):\n"
+        "    number = IntegerField(constraints=[SQL('DEFAULT one()')])\n\n\n"
+        "MODELS = [Odd]\n",
+    )
+    done = app.invoke("migrate-check")
+    assert done.returncode == 1, done
+    assert done.stdout.splitlines() == [
+        "pending: 001_create_audit_log",
+        "pending: 002_create_sessions",
+        "pending: 003_index_audit_log",
+        "not compared: the server does not take the models: function one() does not exist",
+        f"3 pending: {place(settings)}",
+    ]
+    done = app.invoke("migrate-check", "--json")
+    assert done.returncode == 1, done
+    told = json.loads(done.stdout)
+    assert len(told["pending"]) == 3
+    assert told["problems"] == told["differences"] == []
+    assert told["error"].endswith("function one() does not exist")
+    app.invoke("migrate-up")
+    done = app.invoke("migrate-check", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "or the database lacks what they use" in done.stderr
 
 
 def test_models_that_cannot_be_imported_are_an_error_and_no_difference(app):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
 from invoke.exceptions import Exit
 
 from toolkit import report
-from toolkit.errors import RefusedError, ServerError, ToolkitError
+from toolkit.errors import DatabaseError, RefusedError, ServerError, ToolkitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -206,11 +206,17 @@ def migrate_check(models: str, *, as_json: bool) -> None:
     with _engine() as (engine, settings):
         steps = engine.plan().steps
         wanted = _import(models).MODELS
-        differences = drift(engine.database, wanted, {TABLE, *settings.migrate_check_ignore})
+        differences, obstacle = [], None
+        try:
+            differences = drift(engine.database, wanted, {TABLE, *settings.migrate_check_ignore})
+        except DatabaseError as error:
+            if all(step.applied for step in steps):
+                raise
+            obstacle = error.reason  # a pending migration may bring what is missing
     if as_json:
-        _say_json(report.check_json(steps, differences, settings))
+        _say_json(report.check_json(steps, differences, obstacle, settings))
     else:
-        _say_all(report.check(steps, differences, settings))
+        _say_all(report.check(steps, differences, obstacle, settings))
     if any(step.problem for step in steps):
         raise Exit(code=2)
     if differences or not all(step.applied for step in steps):

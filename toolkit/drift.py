@@ -231,7 +231,7 @@ def _create_tables(database: PostgresqlDatabase, models: Models, others: Models)
             f"the server does not take the models: {_reason(error)}",
             f"Mend them in models/. {BY_NAME}"
             if isinstance(cause, DuplicateTable)
-            else "Mend them in models/.",
+            else "Mend them in models/, or the database lacks what they use.",
         ) from error
     except (IndexError, TypeError, ValueError) as error:  # psycopg2's, of a lone percent sign
         raise DatabaseError(

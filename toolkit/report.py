@@ -62,7 +62,10 @@ def status_json(steps: Sequence[Step], settings: Settings) -> dict[str, Any]:
 
 
 def check(
-    steps: Sequence[Step], differences: Sequence[Difference], settings: Settings
+    steps: Sequence[Step],
+    differences: Sequence[Difference],
+    obstacle: str | None,
+    settings: Settings,
 ) -> Iterator[str]:
     pending = [step for step in steps if not step.applied]
     problems = [step for step in steps if step.problem]
@@ -71,13 +74,18 @@ def check(
     yield from _problems(steps)
     for difference in differences:
         yield difference.said("the database", "the model")
+    if obstacle:
+        yield f"not compared: {obstacle}"
     found = {"pending": pending, "with a problem": problems, "different": differences}
     counts = ", ".join(f"{len(things)} {name}" for name, things in found.items() if things)
     yield f"{counts or 'the models and the database agree'}: {settings.url}"
 
 
 def check_json(
-    steps: Sequence[Step], differences: Sequence[Difference], settings: Settings
+    steps: Sequence[Step],
+    differences: Sequence[Difference],
+    obstacle: str | None,
+    settings: Settings,
 ) -> dict[str, Any]:
     return {
         "database": f"{settings.url}",
@@ -86,6 +94,7 @@ def check_json(
         "differences": [
             {"subject": d.subject, "database": d.here, "model": d.there} for d in differences
         ],
+        "error": obstacle,
     }
 
 
