@@ -188,6 +188,38 @@ def test_a_rollback_that_fails_on_rows_is_caught_with_the_seed(verify):
     assert "is violated by some row" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("return 1 / 0", "ZeroDivisionError: division by zero"),
+        ("return database.execute_sql('SELECT 1 / 0')", "division by zero"),
+    ],
+)
+def test_a_seed_that_fails_is_named_and_no_traceback(verify, app, settings, line, reason):
+    app.write("seeds.py", f"from toolkit.database import database\n\n\ndef seed():\n    {line}\n")
+    done = verify("--with-seed")
+    assert done.returncode == 2
+    assert done.stderr == f"error: seeds.py failed: {reason}\n`invoke --debug` shows where.\n"
+    assert execute(settings, DATABASES) == [(0,)]
+
+
+def test_no_migration_at_all_is_said(verify, app):
+    for path in (app.folder / "migrations").glob("0*.py"):
+        path.unlink()
+    done = verify("--with-seed")
+    assert done.returncode == 0, done
+    assert [line.partition(" beside ")[0] for line in lines(done)] == [
+        "there is no migration to verify"
+    ]
+
+
+def test_a_temporary_table_goes_with_its_run(verify):
+    moving = file("CREATE TEMP TABLE moving AS SELECT 1", "SELECT 1")
+    done = verify(m004_moving=moving, m005_after=AFTER)
+    assert done.returncode == 0, done
+    assert "verified 004_moving" in lines(done)
+
+
 def test_a_migration_that_cannot_be_applied_is_an_error(verify):
     done = verify(m004_bad=file("CREATE TABLE", "SELECT 1"))
     assert done.returncode == 2

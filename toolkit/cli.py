@@ -363,8 +363,16 @@ def _pool(settings: Settings) -> Iterator[None]:
 
 
 def _seed(settings: Settings, seeds: str) -> Any:  # noqa: ANN401 # what the module's seed() returns
-    with _pool(settings):
-        return _import(seeds).seed()
+    try:
+        with _pool(settings):
+            return _import(seeds).seed()
+    except ToolkitError:
+        raise
+    except Exception as error:
+        raise ToolkitError(
+            f"{seeds}.py failed: {_words(error) or f'{type(error).__name__}: {error}'}\n"
+            "`invoke --debug` shows where."
+        ) from error
 
 
 def _import(name: str) -> Any:  # noqa: ANN401 # a module of the project's own

@@ -106,6 +106,8 @@ def verdict(verdict: Verdict) -> Iterator[str]:
 
 
 def verified(verdicts: Sequence[Verdict], seconds: float, settings: Settings) -> str:
+    if not verdicts:
+        return f"there is no migration to verify beside {settings.url}"
     faulty = ", ".join(verdict.name for verdict in verdicts if verdict.faults)
     irreversible = ", ".join(verdict.name for verdict in verdicts if verdict.irreversible)
     said = f"to mend: {faulty}" if faulty else "every rollback undoes its migration"

@@ -65,7 +65,7 @@ def verify(
                 if verdict.faults:
                     break
             else:
-                if not any(verdict.faults for verdict in verdicts):
+                if verdicts and not any(verdict.faults for verdict in verdicts):
                     verdicts.append(trial.all(before, seed))
                     on_verdict(verdicts[-1])
                 return verdicts
@@ -79,7 +79,11 @@ class Trial:
     path: Sequence[str]
 
     def facts(self) -> list[Fact]:
-        """Every fact of the database, but for the tracking table."""
+        """Every fact of the database, but for the tracking table.
+
+        Temporary tables go, as they would with the session that every other run has of its own.
+        """
+        self.engine.database.execute_sql("DISCARD TEMP")
         facts = catalog.read(self.engine.database, path=self.path)
         return [fact for fact in facts if TABLE not in (fact.name, fact.table)]
 
