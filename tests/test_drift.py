@@ -664,6 +664,12 @@ def test_sql_that_reaches_for_a_live_table_is_told(live, settings, model, statem
     assert everything(settings) == before
 
 
+def test_what_the_callers_transaction_has_locked_is_not_the_models_doing(live):
+    with live.atomic():
+        live.execute_sql(f"ALTER TABLE {BOOKS} ALTER stock SET DEFAULT 2")
+        assert said(live) == [f"{BOOKS}.stock: the database has DEFAULT 2, the model DEFAULT 1"]
+
+
 def test_it_waits_for_a_lock_no_longer_than_a_migration_does(live, settings):
     visitor = dedicated(replace(settings, migrate_lock_timeout_seconds=1), "check")
     with live.atomic(), visitor.connection_context():

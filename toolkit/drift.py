@@ -56,9 +56,8 @@ AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conindid = r.oid)
 """
 
 # What this transaction keeps others from writing, but for the new schemas.
-REACHED = """
-SELECT pg_catalog.string_agg(DISTINCT l.relation::regclass::text, ', ')
-FROM pg_catalog.pg_locks l
+LOCKED = """
+SELECT DISTINCT r.oid, r.oid::regclass::text FROM pg_catalog.pg_locks l
 JOIN pg_catalog.pg_class r ON r.oid = l.relation
 JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
 WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
@@ -156,9 +155,10 @@ def _wanted(
     with database.atomic() as transaction:
         _create_schemas(database, new)
         catalog.speak_plainly(database, inside)
+        held = _locked(database, list(new))  # the caller's transaction may have changed a table
         with _moved(_into(own, places) | _into(beside, others)):
             _create_tables(database, list(places), list(others))
-        _refuse_reach(database, list(new))
+        _refuse_reach(_locked(database, list(new)), held)
         live = {name: _quoted(database, schema) for name, schema in new.items()}
         made = catalog.read(database, list(own), inside)
         _remake(database, list(own))
@@ -247,9 +247,13 @@ def _create_deferred(models: Models) -> None:
                 model._schema.create_foreign_key(field)  # type: ignore[attr-defined] # noqa: SLF001 # documented too
 
 
-def _refuse_reach(database: PostgresqlDatabase, new: Sequence[str]) -> None:
+def _locked(database: PostgresqlDatabase, new: Sequence[str]) -> dict[int, str]:
+    return dict(database.execute_sql(LOCKED, (new,)).fetchall())
+
+
+def _refuse_reach(locked: Mapping[int, str], held: Collection[int]) -> None:
     """Raise DatabaseError where the models' SQL has locked a table that is no scratch one."""
-    (tables,) = database.execute_sql(REACHED, (new,)).fetchone()
+    tables = ", ".join(sorted(name for oid, name in locked.items() if oid not in held))
     if tables:
         raise DatabaseError(f"the models reach for what is there already: {tables}", BY_NAME)
 
