@@ -31,7 +31,7 @@ from toolkit import binaries, local, maintenance, server
 from toolkit.compose import Compose
 from toolkit.errors import AccessDeniedError, ServerError, UnavailableError
 from toolkit.local import LocalServer
-from toolkit.process import run
+from toolkit.process import command_of, run
 from toolkit.settings import ROOT
 
 needs_programs = pytest.mark.skipif(
@@ -80,6 +80,19 @@ def test_another_port_moves_the_server_and_the_connection(here):
     assert done.returncode == 0, done
     assert f"3 applied, 0 pending on app on 127.0.0.1:{new}" in done.stdout
     assert not server.listens("127.0.0.1", int(old))
+
+    again = here.invoke("db-up", DB_PORT=new)
+    assert "answers: already running" in again.stdout
+    back = here.invoke("db-up", "--via=local", "migrate-status")
+    assert f"3 applied, 0 pending on app on 127.0.0.1:{old}" in back.stdout, back
+    assert not server.listens("127.0.0.1", int(new))
+
+    here.invoke("db-up", "--via=local", DB_PORT=new)
+    down = here.invoke("db-down", DB_PORT=new)
+    assert down.stdout == "stopped a private server; the data stay\n"
+    assert not server.listens("127.0.0.1", int(new))
+    up = here.invoke("db-up", "--via=local", "migrate-status")
+    assert f"3 applied, 0 pending on app on 127.0.0.1:{old}" in up.stdout, up
 
 
 @needs_programs
@@ -166,6 +179,26 @@ def test_after_a_crash_it_starts_again():
         until(lambda: not server.listens("127.0.0.1", running.settings.url.port))
         assert server.down({"local": running}, print) == []
         assert server.up(running.settings, {"local": running}, print) == "a private server"
+
+
+@needs_programs
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="no /proc to look it up in")
+def test_a_server_whose_command_does_not_name_its_data_is_known_by_where_it_works():
+    """So is one that pg_ctl restarted."""
+    with local_server() as running:
+        old, new = running.settings.url.port, free_port()
+        running._run("pg_ctl", "restart", "-w", "-l", running.home / "log", "-o", options(new))
+        pid = int((running.data / "postmaster.pid").read_text().split()[0])
+        assert str(running.data) not in command_of(pid)
+        assert running.port() == new
+        running.start(print)
+        assert running.port() == old
+        assert not server.listens("127.0.0.1", new)
+        until(lambda: not command_of(pid))
+
+
+def options(port):
+    return f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
 
 
 @needs_programs

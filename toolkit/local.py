@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from toolkit import binaries
 from toolkit.errors import ServerError
-from toolkit.process import command_of, last_lines, run
+from toolkit.process import command_of, last_lines, run, works_in
 
 if TYPE_CHECKING:
     from toolkit.process import Report
@@ -57,8 +57,9 @@ class LocalServer:
         """
         if not self.data.exists():
             self._create_data(report)
-        verb = "restart" if self.port() else "start"
-        if verb == "start":
+        if self.port():
+            self.stop(report)  # not pg_ctl restart: that starts one whose command names no data
+        else:
             # Left by a crash. PostgreSQL believes the number in it as long as any process has that,
             # or nobody has collected the dead one; what still works on the data it finds without.
             self._pid_file.unlink(missing_ok=True)
@@ -68,20 +69,22 @@ class LocalServer:
             f"-p {self.settings.url.port} -c listen_addresses={self.settings.url.host} "
             "-c unix_socket_directories=''"
         )
-        self._run("pg_ctl", verb, "-w", "-l", self._log, "-o", options, report=report)
+        self._run("pg_ctl", "start", "-w", "-l", self._log, "-o", options, report=report)
 
     def port(self) -> int | None:
         """The port that the server runs on; None when it does not run.
 
         After a crash, postmaster.pid may name a process that has nothing to do with the server, and
-        pg_ctl would signal it: believe it only of a process that was started for these data.
+        pg_ctl would signal it: believe it only of a process that was started for these data, or
+        works in their folder.
         """
         try:
             lines = self._pid_file.read_text().splitlines()
         except OSError:
             return None
         pid, port = int(lines[0]), int(lines[3])
-        return port if str(self.data) in command_of(pid) else None
+        ours = str(self.data) in command_of(pid) or works_in(pid, self.data)
+        return port if ours else None
 
     def stop(self, report: Report) -> None:
         """Stop the server; its data stay."""

@@ -47,6 +47,14 @@ def command_of(pid: int) -> str:
         return ""
 
 
+def works_in(pid: int, folder: Path) -> bool:
+    """Whether that is the working directory of a process; False where nobody can see it."""
+    try:
+        return Path(f"/proc/{pid}/cwd").samefile(folder)
+    except OSError:
+        return False
+
+
 def last_lines(output: str, count: int = 5) -> str:
     """The end of a program's output, on one line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
