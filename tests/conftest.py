@@ -35,6 +35,8 @@ PASSWORD = "p@ss:w/rd#%$ 1"
 
 # A shell has the programs that it runs in the background ignore Ctrl-C, and so would our children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Who is ended takes the server along, as after Ctrl-C.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ from tests.conftest import PASSWORD, at_database, backend_is_at, execute, free_p
 from toolkit.database import dedicated
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
 
 def tables(settings):
@@ -228,8 +229,23 @@ def test_db_shell_is_psql_there(app, settings):
     assert f"{settings.url.name} UTC" in done.stdout
 
 
-def test_db_shell_ends_with_psqls_exit_code(app):
-    assert app.invoke("db-shell", stdin="\\set ON_ERROR_STOP 1\nSELECT x").returncode == 3
+def test_db_shell_ends_at_the_first_error_of_what_it_is_fed_with_psqls_exit_code(app):
+    done = app.invoke("db-shell", stdin="SELECT x;\nSELECT 6 * 7000;\n")
+    assert done.returncode == 3, done
+    assert 'column "x" does not exist' in done.stderr
+    assert "42000" not in done.stdout
+
+
+def test_psql_ends_with_the_task_that_runs_it(app, settings):
+    others = f"{SESSIONS} AND pid <> pg_backend_pid()"
+    command = [sys.executable, "-m", "invoke", "db-shell"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, cwd=app.folder, env=app.environment
+    ) as process:
+        until(lambda: execute(settings, others) == [(1,)])
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+        until(lambda: execute(settings, others) == [(0,)])
 
 
 def test_debug_adds_the_traceback_and_no_password(app):

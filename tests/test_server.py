@@ -127,6 +127,17 @@ def test_it_listens_on_the_loopback_address_alone_and_asks_for_a_password():
 
 
 @needs_programs
+def test_tests_that_are_ended_stop_their_server():
+    code = "from tests.conftest import local_server\nfrom time import sleep\n"
+    code += "with local_server() as running:\n    print(running.home)\n    sleep(60)\n"
+    command = [sys.executable, "-uc", code]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+        home = next(line for line in process.stdout if "/" in line).strip()
+        process.terminate()
+    assert not Path(home).exists()
+
+
+@needs_programs
 def test_no_password_is_an_argument_of_a_program(monkeypatch):
     """Every program that is started on the way, and psql."""
     seen = []

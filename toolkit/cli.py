@@ -386,16 +386,19 @@ def _import(name: str) -> Any:  # noqa: ANN401 # a module of the project's own
 
 
 def _run(words: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-    """Run a program on our terminal; when it fails, end with its exit code."""
+    """Run a program on our terminal; when it fails, end with its exit code, as a shell has it."""
     with subprocess.Popen(words, cwd=ROOT, env=env) as program:
         # Ctrl-C reaches the program as well, and is its business: psql cancels a query with it.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # SIGTERM reaches us alone.
+        terminate = signal.signal(signal.SIGTERM, lambda *_: program.terminate())
         try:
             code = program.wait()
         finally:
-            signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGINT, interrupt)
+            signal.signal(signal.SIGTERM, terminate)
     if code:
-        raise Exit(code=code)
+        raise Exit(code=code if code > 0 else 128 - code)
 
 
 def _say(line: str) -> None:

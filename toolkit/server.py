@@ -104,17 +104,20 @@ def psql(settings: Settings) -> tuple[list[str], dict[str, str]]:
     """The command and the environment for psql at the configured address; raises ServerError.
 
     psql is the one on PATH, the one beside the server's programs, or the one in the container.
+    Where no person watches, the first error ends it.
     """
     url = settings.url
+    mode = [] if os.isatty(0) else ["-v", "ON_ERROR_STOP=1"]
     environment = settings.child_environment() | {"PGPASSWORD": url.password, "PGTZ": "UTC"}
     address = url.render(with_password=False)
     if found := shutil.which("psql"):
-        return [found, address], environment
+        return [found, *mode, address], environment
     if not binaries.obstacle():
-        return [str(binaries.provide(home_of(ROOT)) / "psql"), address], environment
+        found = str(binaries.provide(home_of(ROOT)) / "psql")
+        return [found, *mode, address], environment
     compose = Compose(ROOT, settings)
     if compose.port():
-        return compose.psql(url.user, url.name), environment
+        return [*compose.psql(url.user, url.name), *mode], environment
     raise ServerError("there is no psql on PATH: install the client of PostgreSQL 15.")
 
 
