@@ -29,7 +29,10 @@ from toolkit.settings import ROOT, Settings
 from toolkit.url import DatabaseURL, split
 
 PROJECT_FILES = (".env", "docker-compose.yml", "invoke.yaml", "tasks.py", "seeds.py")
-PROJECT_FOLDERS = ("benchmarks", "toolkit", "models", "migrations")
+PROJECT_FOLDERS = ("benchmarks", "toolkit", "models")
+# What the project was shipped with. A user adds to it, and the tests of the tools count on it.
+MIGRATIONS = ("001_create_audit_log.py", "002_create_sessions.py", "003_index_audit_log.py")
+MODELS = "\nMODELS = [AuditLog, Session]\n"
 PASSWORD = "p@ss:w/rd#%$ 1"
 
 
@@ -228,12 +231,18 @@ class Project:
         (self.folder / name).write_text(text, encoding="utf-8")
 
 
-def copy_project(folder: Path) -> Path:
+def copy_project(folder: Path, source: Path = ROOT) -> Path:
+    """Copy the project with the migrations and models that it was shipped with."""
     for name in PROJECT_FILES:
-        shutil.copy(ROOT / name, folder)
+        shutil.copy(source / name, folder)
     for name in PROJECT_FOLDERS:
         ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+        shutil.copytree(source / name, folder / name, ignore=ignore)
+    (folder / "migrations").mkdir()
+    for name in MIGRATIONS:
+        shutil.copy(source / "migrations" / name, folder / "migrations")
+    with (folder / "models" / "__init__.py").open("a", encoding="utf-8") as models:
+        models.write(MODELS)
     return folder
 
 
@@ -245,7 +254,7 @@ def clean_environment() -> dict[str, str]:
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of the project with nothing exported; what db-up starts in it ends with the test."""
+    """A copy of the shipped project, nothing exported; what db-up starts ends with the test."""
     copy = Project(copy_project(tmp_path), clean_environment())
     yield copy
     discard(LocalServer(home_of(copy.folder), make_settings()))

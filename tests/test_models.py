@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models import MODELS, AuditLog, Session
+from models import AuditLog, Session
 from tests.conftest import execute
 from toolkit.catalog import read
 from toolkit.engine import Engine
@@ -52,22 +53,30 @@ def specified(db):
     return facts
 
 
-def test_the_migrations_make_the_specified_schema(specified, migrated):
-    assert schema(migrated) == specified
-
-
-def test_the_models_say_the_specified_schema(specified, db):
-    with db.bind_ctx(MODELS):
-        db.create_tables(MODELS)
+def test_the_migrations_make_the_specified_schema(specified, db, project):
+    Engine(db, project.folder / "migrations").up()
     assert schema(db) == specified
 
 
-def test_rollbacks_leave_nothing_behind(db):
-    engine = Engine(db, ROOT / "migrations")
+def test_the_models_say_the_specified_schema(specified, db):
+    models = [AuditLog, Session]
+    with db.bind_ctx(models):
+        db.create_tables(models)
+    assert schema(db) == specified
+
+
+def test_rollbacks_leave_nothing_behind(db, project):
+    engine = Engine(db, project.folder / "migrations")
     engine.up()
     engine.down(to="zero")
     assert {fact.kind for fact in schema(db)} == {"schema", "extension"}
     assert db.execute_sql("SELECT count(*) FROM migratehistory").fetchone() == (0,)
+
+
+def test_all_migrations_and_models_of_the_project_pass_the_proofs(app):
+    """Those as well that a user has added."""
+    done = replace(app, folder=ROOT).invoke("migrate-up", "migrate-check", "migrate-verify")
+    assert done.returncode == 0, done
 
 
 def test_migrations_import_no_model_of_ours():

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -12,7 +13,7 @@ import pytest
 from invoke.collection import Collection
 
 import tasks
-from tests.conftest import execute
+from tests.conftest import copy_project, execute
 from toolkit.settings import PARTS, ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -128,13 +129,37 @@ def test_the_readmes_audit_trail_works(pool):  # noqa: ARG001 # the pool has to 
     assert len(scope["AuditLog"].for_user(42, limit=10_000)) == 5001
 
 
-def test_the_readmes_migration_works(app, settings):
-    [example] = re.findall(r'```python\n("""Users.*?)```', README, re.DOTALL)
-    app.write("migrations/004_add_users.py", example)
-    assert app.invoke("migrate-up", "migrate-down").returncode == 0
-    done = app.invoke("migrate-up", "migrate-status")
+@pytest.fixture
+def users(app):
+    """A copy of the project with the README's migration, its model, and that one's place."""
+    for name in ("migrations/004_add_users.py", "models/user.py"):
+        [text] = re.findall(rf"```python\n# {name}\n(.*?)```", README, re.DOTALL)
+        app.write(name, text)
+    models = (app.folder / "models" / "__init__.py").read_text()
+    place = "from models.user import User\n\nMODELS = [*MODELS, User]\n"
+    app.write("models/__init__.py", f"{models}\n{place}")
+    return app
+
+
+def test_the_readmes_migration_works(users, settings):
+    assert users.invoke("migrate-up", "migrate-down").returncode == 0
+    done = users.invoke("migrate-up", "migrate-status")
     assert done.returncode == 0, done
     assert execute(settings, "SELECT * FROM users") == []
+
+
+def test_the_readmes_migration_and_its_model_pass_the_readmes_line_for_ci(users):
+    [line] = re.findall(r"^invoke (migrate-up .*)$", README, re.MULTILINE)
+    done = users.invoke(*line.split())
+    assert done.returncode == 0, done
+    assert "verified 004_add_users" in done.stdout
+
+
+def test_what_a_user_adds_is_not_in_the_copies_that_tests_run_on(users, tmp_path_factory):
+    copy = copy_project(tmp_path_factory.mktemp("copy"), users.folder)
+    done = replace(users, folder=copy).invoke("migrate-up", "migrate-check")
+    assert done.returncode == 0, done
+    assert "3 applied in" in done.stdout
 
 
 def test_the_readmes_commands_are_the_ones_of_ci():
