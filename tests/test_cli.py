@@ -248,6 +248,14 @@ def test_psql_ends_with_the_task_that_runs_it(app, settings):
         until(lambda: execute(settings, others) == [(0,)])
 
 
+@pytest.mark.parametrize("words", [["migrate-up", "--nope"], ["migrate-create"], ["nope"]])
+def test_what_invoke_itself_does_not_understand_ends_with_1(app, settings, words):
+    done = app.invoke(*words)
+    assert done.returncode == 1
+    assert words[-1] in done.stderr
+    assert tables(settings) == []
+
+
 def test_debug_adds_the_traceback_and_no_password(app):
     app.invoke("migrate-up")
     done = app.invoke("--debug", "migrate-create", "Create Sessions")
