@@ -487,3 +487,19 @@ def test_a_migration_that_fails_half_way(app, settings):
     assert "applied 003_index_audit_log" in done.stdout
     assert tables(settings) == ["audit_log", "migratehistory", "sessions"]
     assert app.invoke("migrate-status").returncode == 1
+
+
+def test_a_terminal_without_the_letters_stops_no_work(app):
+    app.write("migrations/004_caf\N{LATIN SMALL LETTER E WITH ACUTE}.py", SELECTS)
+    done = app.invoke("migrate-up", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done
+    assert "applied 004_caf\\xe9" in done.stdout
+
+
+SELECTS = """
+def migrate(migrator, database, *, fake=False):
+    migrator.sql("SELECT 1")
+
+def rollback(migrator, database, *, fake=False):
+    migrator.sql("SELECT 1")
+"""

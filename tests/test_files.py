@@ -66,7 +66,15 @@ def test_numbers_sort_as_numbers_and_have_three_digits_or_more(tmp_path):
 
 def test_what_only_looks_like_a_migration_is_told(tmp_path):
     strays = ["04_x.py", "004-x.py", "x.py", "004x.py", "004_.py", "004_a.b.py"]
-    for name in (*strays, "__init__.py", "conf.py", "notes.md", "_helper.py", "005_x.py"):
+    for name in (
+        *strays,
+        "__init__.py",
+        "conf.py",
+        "notes.md",
+        "_helper.py",
+        ".#001_a.py",
+        "005_x.py",
+    ):
         (tmp_path / name).write_text("")
     files, found = find(tmp_path)
     assert found == sorted(strays)
@@ -108,12 +116,38 @@ def test_what_a_file_says_of_itself_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["atomic = 0", "irreversible = not False", "lock_timeout = '5'", "lock_timeout = True"]
+    "line",
+    [
+        "atomic = 0",
+        "irreversible = not False",
+        "lock_timeout = '5'",
+        "lock_timeout = True",
+        "lock_timeout = 0.0001",
+        "lock_timeout = 1e400",
+    ],
 )
 def test_a_line_for_the_engine_with_another_value_is_a_fault(tmp_path, line):
     path = tmp_path / "001_x.py"
     path.write_text(f"{line}\n\n{BODIES.format('m.sql(1)', 'm.sql(2)')}")
     assert f"{line.split()[0]} takes" in MigrationFile(path).content.fault
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["if True:\n    atomic = False", "atomic = True\natomic = False", "for atomic in ():..."],
+)
+def test_a_line_for_the_engine_that_is_no_plain_line_is_a_fault(tmp_path, line):
+    path = tmp_path / "001_x.py"
+    path.write_text(f"{line}\n\n{BODIES.format('m.sql(1)', 'm.sql(2)')}")
+    assert "atomic stands once, at the top level" in MigrationFile(path).content.fault
+
+
+def test_two_lines_for_the_engine_may_be_one(tmp_path):
+    path = tmp_path / "001_x.py"
+    path.write_text(f"atomic = irreversible = False\n{BODIES.format('m.sql(1)', 'm.sql(2)')}")
+    assert not MigrationFile(path).content.atomic
+    path.write_text("migrate = None\n")
+    assert MigrationFile(path).content.fault.startswith("no migrate()")
 
 
 def test_the_checksum_is_the_same_for_every_kind_of_newline(tmp_path):

@@ -156,6 +156,26 @@ def test_accept_refuses_what_is_not_applied_or_gone(applied, folder):
         applied.accept("001")
 
 
+def test_accept_refuses_what_cannot_be_read(applied, folder):
+    (folder / "001_alpha.py").write_text("def migrate(:")
+    with pytest.raises(PlanError, match="001_alpha: syntax error"):
+        applied.accept("001")
+
+
+def test_digits_may_be_a_part_of_a_name_but_of_no_number(engine, folder):
+    (folder / "005_year_2024.py").write_text(good("year"))
+    assert engine.plan().find("2024").name == "005_year_2024"
+    with pytest.raises(PlanError, match="no migration is called '00'"):
+        engine.plan().find("00")
+
+
+def test_a_problem_has_one_word_for_programs(engine, folder):
+    (folder / "005_x.py").write_text("def migrate(:")
+    (folder / "006_x.py").write_text("")
+    kinds = [step.problem_kind for step in engine.plan().steps]
+    assert kinds == [None, None, None, None, "syntax error", "no migrate()"]
+
+
 def test_out_of_order_can_be_allowed(applied, folder):
     (folder / "000_late.py").write_text(good("late"))
     done = applied.up(allow_out_of_order=True)
