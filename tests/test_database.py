@@ -1,5 +1,6 @@
 """The pool: its limits, its connections' settings, and a server that restarts."""
 
+import linecache
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,13 @@ from tests.conftest import (
     until,
 )
 from toolkit import binaries
-from toolkit.database import PooledConnection, configure, connected, database, dedicated
-from toolkit.errors import AccessDeniedError, NoDatabaseError, UnavailableError
+from toolkit.database import Pool, PooledConnection, configure, connected, database, dedicated
+from toolkit.errors import (
+    AccessDeniedError,
+    NoDatabaseError,
+    UnavailableError,
+    connection_error,
+)
 from toolkit.settings import ROOT
 
 
@@ -166,9 +172,14 @@ def used(pool):
     return len(pool._in_use)
 
 
-def test_fifty_threads_share_ten_connections_and_none_fails_within_the_wait(pool, settings):
+@pytest.mark.parametrize(
+    ("threads", "connections", "seconds"), [(50, 10, 0.002), (50, 10, 0.3), (20, 1, 0.1)]
+)
+def test_threads_share_connections_and_none_fails_within_the_wait(
+    pool, settings, threads, connections, seconds
+):
     """For longer than the wait, and without a pause: who waits has their turn in order."""
-    configure(replace(settings, pool_wait_seconds=2))
+    configure(replace(settings, pool_wait_seconds=3, pool_max_connections=connections))
     backends = set()
     end = monotonic() + 5
 
@@ -176,17 +187,139 @@ def test_fifty_threads_share_ten_connections_and_none_fails_within_the_wait(pool
         turns = 0
         while monotonic() < end:
             with pool.connection_context():
-                pool.execute_sql("SELECT pg_sleep(0.002)")
+                pool.execute_sql("SELECT pg_sleep(%s)", (seconds,))
                 backends.add(pool.connection().info.backend_pid)
             turns += 1
         return turns
 
-    with ThreadPoolExecutor(50) as threads:
-        turns = list(threads.map(work, range(50)))
+    with ThreadPoolExecutor(threads) as executor:
+        turns = list(executor.map(work, range(threads)))
     assert min(turns) > max(turns) / 2
-    assert len(backends) <= settings.pool_max_connections
+    assert len(backends) <= connections
     assert used(pool) == 0
     assert len(pool._connections) == len(backends)
+
+
+class Impatient(Event):
+    """For who must not have to wait."""
+
+    def wait(self, _timeout=None):
+        assert self.is_set(), "it waits"
+        return True
+
+
+def test_a_connection_that_comes_free_as_one_begins_to_wait_is_noticed(small_pool, monkeypatch):
+    """Given back between the look at a full pool and the place in the line."""
+    taken, let_go = Event(), Event()
+
+    def hold():
+        with small_pool.connection_context():
+            taken.set()
+            let_go.wait(10)
+
+    small_pool._max_connections = 1
+    holder = Thread(target=hold)
+    holder.start()
+    taken.wait(10)
+    real = small_pool._await_turn
+
+    def late(*values):
+        let_go.set()
+        holder.join()
+        real(*values)
+
+    monkeypatch.setattr(small_pool, "_await_turn", late)
+    monkeypatch.setattr("toolkit.database.Event", Impatient)
+    with small_pool.connection_context():
+        assert used(small_pool) == 1
+
+
+STEPS = ("connect", "_take_idle", "_keep", "_give_back", "close")
+
+
+def interrupted(work, at):
+    """Do the work with Ctrl-C at a line of the pool's; False when it has not so many."""
+    left = at
+
+    def trace(frame, event, _):
+        nonlocal left
+        ours = frame.f_code.co_filename.endswith("toolkit/database.py")
+        if not (ours and frame.f_code.co_name in STEPS):
+            return None
+        # Python itself looks for signals at no `with`, whose lock would stay taken.
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if event in ("line", "return") and not line.lstrip().startswith("with "):
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def test_ctrl_c_at_any_line_lends_no_connection_twice_and_loses_no_slot(small_pool):
+    def use():
+        with small_pool.connection_context():
+            pass
+
+    def others():
+        with small_pool.connection_context():
+            return id(small_pool.connection())
+
+    use()
+    at = 1
+    with ThreadPoolExecutor(1) as executor:
+        while interrupted(use, at):
+            if not small_pool.is_closed():
+                assert executor.submit(others).result(10) != id(small_pool.connection())
+                small_pool.close()
+            use()
+            assert used(small_pool) == 0, f"line {at}"
+            at += 1
+    assert at > 20
+
+
+def test_a_connection_that_is_no_more_in_autocommit_is_not_handed_on(small_pool):
+    with small_pool.connection_context():
+        connection = small_pool.connection()
+        connection.autocommit = False
+    with small_pool.connection_context():
+        assert small_pool.connection() is not connection
+        assert small_pool.connection().autocommit
+
+
+def test_a_pool_of_ones_own_stands_beside_and_keeps_its_connections(server):
+    """Its timeouts are Peewee's: without one, nothing goes stale."""
+    own = Pool(server.url.name, **server.libpq())
+    try:
+        pids = set()
+        for _ in range(3):
+            with own.connection_context():
+                pids.add(backend(own))
+        assert len(pids) == 1
+    finally:
+        own.close_all()
+
+
+def test_a_farewell_behind_other_messages_is_heard(small_pool, server):
+    with small_pool.connection_context():
+        small_pool.execute_sql("LISTEN news")
+        before = backend(small_pool)
+    for _ in range(3):
+        execute(server, "SELECT pg_notify('news', repeat('n', 7000))")
+    execute(server, "SELECT pg_terminate_backend(%s)", before)
+    gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+    until(lambda: execute(server, gone, before) == [(0,)])
+    with small_pool.connection_context():
+        assert backend(small_pool) != before
 
 
 def test_what_fails_in_a_block_gives_the_connection_back(small_pool):
@@ -559,3 +692,9 @@ def test_how_long_a_connection_is_in_use_counts_from_its_check_out(small_pool):
         assert small_pool.close_stale(age=60) == 1
         assert connection.closed
     assert used(small_pool) == 0
+
+
+def test_a_pooler_that_takes_no_options_is_told_with_the_way_out():
+    """In the words of PgBouncer as it comes, without ignore_startup_parameters."""
+    told = connection_error("FATAL:  unsupported startup parameter: options", "there")
+    assert "MIGRATION_DATABASE_URL" in str(told)

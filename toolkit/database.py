@@ -17,7 +17,8 @@ import os
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from threading import Condition, Lock, RLock, get_ident, local
+from math import inf
+from threading import Condition, Event, Lock, RLock, local
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,11 @@ class PooledConnection(extensions.connection):
         """
         heard: list[str] = []
         self.notices = heard
+        known = -1
         try:
-            self.poll()
+            while known != len(self.notifies):  # what stands in front of a farewell
+                known = len(self.notifies)
+                self.poll()
         except psycopg2.Error:
             return True
         return bool(heard)
@@ -79,13 +83,13 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # Peewee's
         self.ping_after: float = PING_AFTER_SECONDS
-        self.waiting: set[int] = set()
+        self.waiting: dict[Event, None] = {}  # in the order of their coming
         self.thread = local()
         self.lease = Lease(self)
         super().__init__(*args, **kwargs)
 
     def init(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # Peewee's
-        super().init(*args, connection_factory=PooledConnection, **kwargs)
+        super().init(*args, **{"connection_factory": PooledConnection} | kwargs)
 
     def connect(self, reuse_if_open: bool = False) -> bool:  # noqa: FBT001, FBT002 # peewee's
         state = self._state
@@ -96,44 +100,57 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
         if self.deferred:
             with self._pool_lock:
                 if self.deferred:
-                    configure(Settings.load())
+                    configure(Settings.load(), self)
         return self._connect_in_turn(reuse_if_open=reuse_if_open)
 
     def close(self) -> bool:
         state = self._state
         if not (state.closed or state.transactions) and self._give_back(state.conn):
-            state.reset()
             return True
         return bool(super().close())
 
     def _connect_in_turn(self, *, reuse_if_open: bool) -> bool:
         """Connect as Peewee does, but behind those who wait already."""
         deadline = monotonic() + (self._wait_timeout or 0)
+        turn = Event()
         try:
-            # Who gave one back a moment ago does not take it from those who wait for it.
-            if self.waiting and self._state.closed:
-                self._await_turn(deadline)
             while True:
-                try:
-                    return bool(super(PooledDatabase, self).connect(reuse_if_open))
-                except MaxConnectionsExceeded:
-                    if monotonic() >= deadline:
-                        raise MaxConnectionsExceeded(
-                            f"all {self._max_connections} connections were in use for "
-                            f"{self._wait_timeout or 0} s"
-                        ) from None
-                    self._await_turn(deadline)
+                if not self._state.closed or self._is_first(turn):
+                    try:
+                        return bool(super(PooledDatabase, self).connect(reuse_if_open))
+                    except MaxConnectionsExceeded:
+                        pass
+                if monotonic() >= deadline:
+                    raise MaxConnectionsExceeded(
+                        f"all {self._max_connections} connections were in use for "
+                        f"{self._wait_timeout or 0} s"
+                    )
+                self._await_turn(turn, deadline)
         finally:
-            self.waiting.discard(get_ident())
+            with self._pool_lock:
+                self.waiting.pop(turn, None)
+                self._wake_first()
 
-    def _await_turn(self, deadline: float) -> None:
-        """Wait until a connection is given back: the ones who wait are woken in their order.
+    def _is_first(self, turn: Event) -> bool:
+        with self._pool_lock:
+            return next(iter(self.waiting), turn) is turn
+
+    def _await_turn(self, turn: Event, deadline: float) -> None:
+        """Wait until the one in front is served, and a connection is free; the place is kept.
 
         A second is as long as Peewee's own waits, for what closes a connection without a word.
         """
-        self.waiting.add(get_ident())
-        with self._pool_available:
-            self._pool_available.wait(min(1, max(0, deadline - monotonic())))
+        with self._pool_lock:
+            self.waiting.setdefault(turn)
+            turn.clear()
+            self._wake_first()
+        turn.wait(min(1, max(0, deadline - monotonic())))
+
+    def _wake_first(self) -> None:
+        """Wake who has waited longest, where a connection is free; with the pool locked."""
+        is_free = self._connections or len(self._in_use) < (self._max_connections or inf)
+        if self.waiting and is_free:
+            next(iter(self.waiting)).set()
 
     def connection_context(self) -> Lease:
         return self.lease
@@ -147,11 +164,14 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
         self._pool_lock = RLock()
         self._pool_available = Condition(self._pool_lock)
         self.waiting.clear()
+        self.thread = local()
         self.dispose()
 
     def take_back(self, conn: PooledConnection) -> None:
         """Close a connection whose thread has ended; its slot is free again."""
         super()._close(conn, close_conn=True)
+        with self._pool_lock:
+            self._wake_first()
 
     def _take_idle(self) -> PooledConnection | None:
         """An idle connection that is fit for use; the ones that are not are closed."""
@@ -161,11 +181,11 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
                     return None
                 conn: PooledConnection = heappop(self._connections)[-1]  # the oldest first
                 conn.checked_out = time()
+                self._keep(conn)
                 self._in_use[id(conn)] = conn
             # Looked at with the pool unlocked, so that nobody waits for a connection's answer.
             try:
                 if not (self._is_closed(conn) or self._is_stale(conn.timestamp)):
-                    self._keep(conn)
                     return conn
             except BaseException:
                 self.take_back(conn)
@@ -175,17 +195,18 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
 
     def _give_back(self, conn: PooledConnection) -> bool:
         """Put a connection among the idle ones; False for one that is not as it was taken."""
-        if conn.get_transaction_status():
+        if conn.get_transaction_status() or not conn.autocommit:
             return False
         with self._pool_lock:
             if not self._in_use.pop(id(conn), None):
                 return False
+            # Before another thread can have it, also where Ctrl-C comes in between.
+            self._state.reset()
             self.thread.holder.connection = None
             conn.idle_since = monotonic()
             self._heap_counter += 1
             heappush(self._connections, (conn.timestamp, self._heap_counter, conn))
-            if self.waiting:
-                self._pool_available.notify()
+            self._wake_first()
         return True
 
     def _connect(self) -> PooledConnection:
@@ -194,16 +215,26 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
         return conn
 
     def _keep(self, conn: PooledConnection) -> None:
-        """Note that this thread has the connection."""
+        """Note that this thread has the connection; what it has left of an interrupted one goes."""
         try:
-            self.thread.holder.connection = conn
+            holder = self.thread.holder
         except AttributeError:
-            self.thread.holder = Holder(self)
-            self.thread.holder.connection = conn
+            holder = self.thread.holder = Holder(self)
+        if holder.connection is not None:
+            self.take_back(holder.connection)
+        holder.connection = conn
 
     def _close(self, conn: PooledConnection, close_conn: bool = False) -> None:  # noqa: FBT001, FBT002 # peewee's
         super()._close(conn, close_conn)
         self.thread.holder.connection = None
+        with self._pool_lock:
+            self._wake_first()
+
+    def _can_reuse(self, conn: PooledConnection) -> bool:
+        return conn.autocommit and bool(super()._can_reuse(conn))
+
+    def _is_stale(self, timestamp: float) -> bool:
+        return bool(self._stale_timeout) and bool(super()._is_stale(timestamp))
 
     def _is_closed(self, conn: PooledConnection) -> bool:
         if conn.has_ended():
@@ -260,13 +291,13 @@ database = Pool(None)
 os.register_at_fork(after_in_child=database.forget)
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: Settings, pool: Pool = database) -> None:
     """Point the pool at the settings' database, leaving what it had; nothing is connected yet."""
-    if not database.deferred:
-        database.close_all()
-    database.connect_params.clear()  # Peewee's init() adds to what was there
-    database.ping_after = settings.pool_ping_after_seconds
-    database.init(
+    if not pool.deferred:
+        pool.close_all()
+    pool.connect_params.clear()  # Peewee's init() adds to what was there
+    pool.ping_after = settings.pool_ping_after_seconds
+    pool.init(
         settings.url.name,
         max_connections=settings.pool_max_connections,
         stale_timeout=settings.pool_stale_seconds,
