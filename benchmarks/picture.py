@@ -14,6 +14,7 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
+OURS = "this project"
 STEPS = ("fresh up", "no-op up", "one more", "down one")
 
 
@@ -23,13 +24,15 @@ def main(picture: str) -> None:
         step, _, size = row["case"].partition(", ")
         if row["quantity"] == "migrations, ms" and size:
             costs[step, row["tool"]].append((int(size), row["median"]))
+    sizes = sorted({size for points in costs.values() for size, _ in points})
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "bench", "font.size": 9}
     figure, panels = plt.subplots(1, len(STEPS), figsize=(11, 3.4), sharey=True)
     for step, panel in zip(STEPS, panels, strict=True):
         for (of, tool), points in costs.items():
             if of == step:
-                width = 2.5 if tool == "this project" else 1.2
-                panel.loglog(*zip(*points, strict=True), label=tool, linewidth=width, marker=".")
+                style = {"linewidth": 2.5, "zorder": 3} if tool == OURS else {"linewidth": 1.2}
+                panel.loglog(*zip(*points, strict=True), label=tool, marker=".", **style)
+        panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
         panel.minorticks_off()
         panel.set_title(step)
         panel.set_xlabel("migrations")
