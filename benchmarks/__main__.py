@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from benchmarks import migrations, peers, rows, sessions
+from benchmarks.programs import output_of
 from benchmarks.results import BenchError, Results
 from toolkit import binaries, maintenance
 from toolkit.database import configure, connected, database, dedicated
@@ -27,57 +27,71 @@ from toolkit.engine import Engine
 from toolkit.errors import ToolkitError
 from toolkit.interrupt import terminable
 from toolkit.local import LocalServer
-from toolkit.settings import PARTS, ROOT, Settings
+from toolkit.settings import MIGRATION_URL, PARTS, ROOT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PICTURE = Path(__file__).with_name("migrations.svg")
 TARGETS = (*migrations.TARGETS, *sessions.TARGETS, *rows.TARGETS)
+UNJUDGED = "no verdicts: one round of short samples is too little for them; the full run judges"
+# The shipped ones: what .env and the shell say is the user's, and would change what is measured.
+SETTINGS = {
+    "DB_POOL_MAX_CONNECTIONS": f"{sessions.POOL_SIZE}",
+    "DB_POOL_STALE_TIMEOUT": "300",
+    "DB_POOL_WAIT_TIMEOUT": "5",
+    "DB_POOL_PING_AFTER": "30",
+    "MIGRATE_LOCK_WAIT": "60",
+    "MIGRATE_LOCK_TIMEOUT": "5",
+}
 
 
 @dataclass(frozen=True)
 class Scope:
-    """How much is measured."""
+    """How much is measured, and whether that is enough for verdicts."""
 
     rounds: int
     sizes: tuple[int, ...]
-    operations: int
+    seconds: float
     rows: int
+    judges: bool
 
 
-FULL = Scope(rounds=5, sizes=(1, 100, 1000), operations=8000, rows=100_000)
-QUICK = Scope(rounds=1, sizes=(1, 100), operations=800, rows=10_000)
+FULL = Scope(rounds=5, sizes=(1, 100, 1000), seconds=1, rows=100_000, judges=True)
+QUICK = Scope(rounds=1, sizes=(1, 100), seconds=0.1, rows=10_000, judges=False)
 
 
 @dataclass
 class Run:
     """What was measured, on what."""
 
-    rounds: int
-    peers: peers.Peers
+    scope: Scope
+    installed: peers.Peers
     date: str = f"{datetime.now(UTC):%Y-%m-%d}"
     results: Results = field(default_factory=Results)
 
     def lines(self) -> Iterator[str]:
         """The report in Markdown, as the README shows it."""
-        versions = ", ".join(f"{name} {version}" for name, version in self.peers.versions.items())
-        yield f"{self.date}, {machine()}; medians of {self.rounds} rounds; {versions}."
+        rounds = "1 round" if self.scope.rounds == 1 else f"medians of {self.scope.rounds} rounds"
+        versions = (f"{name} {version}" for name, version in self.installed.versions.items())
+        yield f"{self.date}, {machine()}; {rounds}; {', '.join(versions)}."
+        yield "In brackets: how many times this project's figure, the one median by the other."
         yield ""
         yield from self.results.tables()
-        yield from self.results.judged(TARGETS)
-        for name, reason in self.peers.left_out.items():
+        yield from self.results.judged(TARGETS) if self.scope.judges else [UNJUDGED]
+        for name, reason in self.installed.left_out.items():
             yield f"left out: {name}: {reason}"
 
     def json(self) -> str:
         values = {
             "date": self.date,
             "machine": machine(),
-            "rounds": self.rounds,
-            "versions": self.peers.versions,
-            "left_out": self.peers.left_out,
+            "rounds": self.scope.rounds,
+            "versions": self.installed.versions,
+            "left_out": self.installed.left_out,
             "measurements": self.results.json(),
-            "targets": self.results.targets_json(TARGETS),
+            "targets": self.results.targets_json(TARGETS) if self.scope.judges else [],
+            "unjudged": None if self.scope.judges else UNJUDGED,
         }
         return json.dumps(values, indent=1) + "\n"
 
@@ -89,7 +103,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         if arguments.json:
-            arguments.json.touch()  # a file that cannot be written is told before the work
+            # What cannot be written is told before the work; what is there stays until the end.
+            arguments.json.open("a").close()
         run = measure(QUICK if arguments.quick else FULL)
         print("\n".join(run.lines()))
         if arguments.json:
@@ -109,20 +124,21 @@ def measure(scope: Scope) -> Run:
     if reason := binaries.obstacle():
         raise BenchError(f"a server of its own is wanted, and {reason}")
     report("installing what is compared")
-    run = Run(scope.rounds, peers.install())
+    installed = peers.install()
+    run = Run(scope, installed)
     with folder() as own, server() as (settings, programs):
         if not (programs / sessions.PGBENCH).exists():
-            run.peers.left_out[sessions.PGBENCH] = "it is not beside the server's programs"
-        run.peers.versions["PostgreSQL"] = prepare(settings)
-        migrating = migrations.Migrations(own, settings, programs, run.peers, run.results)
+            installed.left_out[sessions.PGBENCH] = "it is not beside the server's programs"
+        installed.versions["PostgreSQL"] = prepare(settings)
+        migrating = migrations.Migrations(own, settings, programs, installed, run.results)
         projects = migrating.projects(scope.sizes)
-        using = sessions.Sessions(own, settings, programs, run.peers, run.results)
+        using = sessions.Sessions(own, settings, programs, installed, run.results)
         adding = rows.Rows(own, settings, programs, run.results)
-        for number in range(1, scope.rounds + 1):
-            said = partial(report, f"round {number} of {scope.rounds}: ")
-            migrating.round(projects, said)
-            using.round(scope.operations, said)
-            adding.round(scope.rows, said)
+        for number in range(scope.rounds):
+            said = partial(report, f"round {number + 1} of {scope.rounds}: ")
+            migrating.round(number, projects, said)
+            using.round(number, scope.seconds, said)
+            adding.round(number, scope.rows, said)
         database.close_all()
     return run
 
@@ -140,11 +156,7 @@ def server() -> Iterator[tuple[Settings, Path]]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    for name in (*PARTS, "MIGRATION_DATABASE_URL"):
-        os.environ.pop(name, None)
-    address = f"postgresql://bench:{token_hex(16)}@127.0.0.1:{port}/bench"
-    os.environ |= {"APP_ENV": "test", "DATABASE_URL": address}
-    settings = Settings.load()
+    settings = export(f"postgresql://bench:{token_hex(16)}@127.0.0.1:{port}/bench")
     # PostgreSQL runs as another account for root, which the folder of this one is closed to.
     home = Path(tempfile.mkdtemp(prefix="bench-server-"))
     local = LocalServer(home, settings)
@@ -155,6 +167,15 @@ def server() -> Iterator[tuple[Settings, Path]]:
         if local.port():
             local.stop(report)
         shutil.rmtree(home)
+
+
+def export(address: str) -> Settings:
+    """Export the address and the shipped settings, which every tool's process gets; return them."""
+    libpqs = [name for name in os.environ if name.startswith("PG")]
+    for name in (*PARTS, MIGRATION_URL, *libpqs):
+        os.environ.pop(name, None)
+    os.environ |= SETTINGS | {"APP_ENV": "test", "DATABASE_URL": address}
+    return Settings.load()
 
 
 def prepare(settings: Settings) -> str:
@@ -180,12 +201,14 @@ def machine() -> str:
 
 def draw(run: Run) -> None:
     """Draw the picture with the peers' matplotlib, or say why there is none."""
-    if reason := peers.pip_install("matplotlib>=3.8,<4"):
-        print(f"no picture: {reason}")
+    try:
+        peers.pip_install("matplotlib>=3.8,<4")
+    except BenchError as error:
+        print(f"no picture: {error}")
         return
     python = peers.PYTHON / "bin" / "python"
     script = Path(__file__).with_name("picture.py")
-    subprocess.run([python, script, PICTURE], input=run.json(), text=True, check=True)
+    output_of("the picture", [python, script, PICTURE], input=run.json())
     print(f"picture: {PICTURE.relative_to(ROOT)}")
 
 

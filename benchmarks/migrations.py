@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
 from resource import RUSAGE_CHILDREN, getrusage
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
-from benchmarks.results import OURS, BenchError, Figure, Results, Target
+from benchmarks.programs import output_of
+from benchmarks.results import OURS, BenchError, Figure, Results, Target, in_turn
 from benchmarks.tools import TOOLS, Tool
 from toolkit import maintenance
-from toolkit.process import last_lines
 from toolkit.settings import ROOT
 
 if TYPE_CHECKING:
@@ -43,73 +42,81 @@ class Migrations:
     """A project of each tool for each size of the history, on databases of their own."""
 
     def __init__(
-        self, folder: Path, settings: Settings, programs: Path, peers: Peers, results: Results
+        self, folder: Path, settings: Settings, programs: Path, installed: Peers, results: Results
     ) -> None:
         self.settings = settings
         self.folder = folder
         self.programs = programs
         self.results = results
-        self.tools = [tool for tool in TOOLS if tool.name in peers]
+        self.tools = [tool for tool in TOOLS if tool.name in installed]
         self.empty = folder / "empty"
         self.empty.mkdir()
         (self.empty / "tasks.py").touch()
 
-    def projects(self, sizes: Iterable[int]) -> list[tuple[int, Tool]]:
+    def projects(self, sizes: Iterable[int]) -> dict[int, list[Tool]]:
         """Write a project of each tool for each size of the history."""
-        return [(size, self._project(tool, size)) for size in sizes for tool in self.tools]
+        return {size: [self._project(tool, size) for tool in self.tools] for size in sizes}
 
-    def _project(self, kind: type[Tool], size: int) -> Tool:
-        name = f"{kind.__name__.lower()}_{size}"
+    def _project(self, tool: type[Tool], size: int) -> Tool:
+        name = f"{tool.__name__.lower()}_{size}"
         url = replace(self.settings.url, name=name)
-        project = kind(self.folder / name, url, self.programs)
+        project = tool(self.folder / name, url, self.programs)
         for n in range(1, size + 1):
             project.write(n)
         return project
 
-    def round(self, projects: list[tuple[int, Tool]], report: Callable[[str], None]) -> None:
+    def round(
+        self, number: int, projects: dict[int, list[Tool]], report: Callable[[str], None]
+    ) -> None:
         """Take every project through every step once, from an empty database."""
-        for tasks, folder in ((EMPTY, self.empty), (OURS, ROOT)):
+        for tasks, folder in in_turn([(EMPTY, self.empty), (OURS, ROOT)], number):
             # invoke ends with 1 where there are no tasks.
-            wall, cpu = self._run(LIST, folder, self.settings, may_fail=tasks == EMPTY)
+            fine = (1,) if tasks == EMPTY else (0,)
+            wall, cpu = self._run(f"invoke, {tasks}", LIST, folder, self.settings, fine=fine)
             self.results.add(STARTUP, "wall", tasks, wall)
             self.results.add(STARTUP, "CPU", tasks, cpu)
-        for size, tool in projects:
-            report(f"{size} migrations, {tool.name}")
-            settings = replace(self.settings, url=tool.url)
-            maintenance.drop_database(settings)
-            maintenance.create_database(settings)
-            for step, command, tables in self._steps(tool, size):
-                case = f"{step}, {size}"
-                wall, cpu = self._run(command, tool.folder, settings)
-                self.results.add(WALL, case, tool.name, wall)
-                self.results.add(CPU, case, tool.name, cpu)
-                if (found := _tables(settings)) != tables:
-                    raise BenchError(f"{tool.name}, {case}: left {found} tables, not {tables}")
+        for size, of_size in projects.items():
+            for project in in_turn(of_size, number):
+                report(f"{size} migrations, {project.name}")
+                self._take(project, size)
 
-    def _steps(self, tool: Tool, size: int) -> Iterator[tuple[str, list[str], int]]:
+    def _take(self, project: Tool, size: int) -> None:
+        settings = replace(self.settings, url=project.url)
+        maintenance.drop_database(settings)
+        maintenance.create_database(settings)
+        for step, command, tables in self._steps(project, size):
+            case = f"{step}, {size}"
+            what = f"{project.name}, {case}"
+            wall, cpu = self._run(what, command, project.folder, settings)
+            self.results.add(WALL, case, project.name, wall)
+            self.results.add(CPU, case, project.name, cpu)
+            if (found := _tables(settings)) != tables:
+                raise BenchError(f"{what}: left {found} tables, not {tables}")
+
+    def _steps(self, project: Tool, size: int) -> Iterator[tuple[str, list[str], int]]:
         """Each step's name, its command, and how many tables there are afterwards."""
-        yield "fresh up", tool.up(range(1, size + 1)), size
-        yield "no-op up", tool.up(range(0)), size
-        one_more = tool.write(size + 1)
-        yield "one more", tool.up(range(size + 1, size + 2)), size + 1
-        yield "down one", tool.down(size + 1), size
+        yield "fresh up", project.up(range(1, size + 1)), size
+        yield "no-op up", project.up(range(0)), size
+        one_more = project.write(size + 1)
+        yield "one more", project.up(range(size + 1, size + 2)), size + 1
+        yield "down one", project.down(size + 1), size
         one_more.unlink()
-        yield "status", tool.status(), size
+        yield "status", project.status(), size
 
     def _run(
-        self, command: list[str], folder: Path, settings: Settings, *, may_fail: bool = False
+        self,
+        what: str,
+        command: list[str],
+        folder: Path,
+        settings: Settings,
+        **options: Any,  # noqa: ANN401 # output_of's
     ) -> tuple[float, float]:
         """Run a whole process; returns its milliseconds, by the clock and of CPU."""
         url = settings.url
         own = {"DATABASE_URL": url.render(with_password=True), "PGPASSWORD": url.password}
         started, before = perf_counter(), getrusage(RUSAGE_CHILDREN)
-        done = subprocess.run(
-            command, cwd=folder, env=os.environ | own, check=False, capture_output=True, text=True
-        )
+        output_of(what, command, cwd=folder, env=os.environ | own, **options)
         wall, after = perf_counter() - started, getrusage(RUSAGE_CHILDREN)
-        if done.returncode and not may_fail:
-            told = last_lines(done.stderr or done.stdout)
-            raise BenchError(f"{' '.join(command)}, in {folder.name}: {told}")
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return wall * 1000, cpu * 1000
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 OURS = "this project"
+T = TypeVar("T")
 
 
 class BenchError(Exception):
     """Raised when something that is measured did not do its work."""
+
+
+def in_turn(items: Sequence[T], number: int) -> list[T]:
+    """The items in the order of the round of this number: each is the first one in its turn."""
+    first = number % len(items)
+    return [*items[first:], *items[:first]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,10 @@ class Target:
     bound: float
     at_least: bool = False
 
-    def met(self, ratio: float) -> bool:
+    def met(self, ratio: float | None) -> bool | None:
+        """Whether a ratio keeps the bound; None for one that was not measured."""
+        if ratio is None:
+            return None
         return ratio >= self.bound if self.at_least else ratio <= self.bound
 
     def __str__(self) -> str:
@@ -54,13 +64,10 @@ class Results:
         self.rounds[Figure(quantity, case, tool)].append(number)
 
     def ratio(self, over: Figure, under: Figure) -> float | None:
-        """The median of the rounds' ratios, which a slow minute of the machine leaves alone.
-
-        None where one of both was not measured.
-        """
-        pairs = zip(self.rounds.get(over, ()), self.rounds.get(under, ()), strict=False)
-        ratios = [first / second for first, second in pairs]
-        return median(ratios) if ratios else None
+        """The ratio of the two medians, as they are shown; None where one was not measured."""
+        if over not in self.rounds or under not in self.rounds:
+            return None
+        return median(self.rounds[over]) / median(self.rounds[under])
 
     def tables(self) -> Iterator[str]:
         """A table a quantity in Markdown: a case a line, a tool a column.
@@ -85,13 +92,15 @@ class Results:
         return f"{median(self.rounds[figure]):,.0f}{share}"
 
     def judged(self, targets: Iterable[Target]) -> Iterator[str]:
-        """A table of the targets that were measured."""
+        """A table of the targets, with those whose figures were not measured."""
         yield "| ratio | measured | bound | |"
         yield "|---|---:|---:|---|"
-        for target, ratio in self._measured(targets):
+        for target in targets:
+            ratio = self.ratio(target.over, target.under)
+            measured = "" if ratio is None else f"{ratio:.2f}"
             bound = f"{'≥' if target.at_least else '≤'} {target.bound}"
-            verdict = "met" if target.met(ratio) else "missed"
-            yield f"| {target} | {ratio:.2f} | {bound} | {verdict} |"
+            verdict = {True: "met", False: "missed", None: "not measured"}[target.met(ratio)]
+            yield f"| {target} | {measured} | {bound} | {verdict} |"
         yield ""
 
     def json(self) -> list[dict[str, Any]]:
@@ -104,11 +113,6 @@ class Results:
         return [
             {"name": str(target), "bound": target.bound, "at_least": target.at_least}
             | {"measured": ratio, "met": target.met(ratio)}
-            for target, ratio in self._measured(targets)
+            for target in targets
+            for ratio in [self.ratio(target.over, target.under)]
         ]
-
-    def _measured(self, targets: Iterable[Target]) -> Iterator[tuple[Target, float]]:
-        for target in targets:
-            ratio = self.ratio(target.over, target.under)
-            if ratio is not None:
-                yield target, ratio

@@ -1,18 +1,21 @@
-"""What it costs to add rows to the audit trail, by each way there is."""
+"""What it costs to add rows to the audit trail, by each way there is.
+
+Each way gets its rows ready-made, in the form that its caller would have them in, and an open
+connection; psql alone starts and connects within its time, for it cannot do otherwise.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-from contextlib import closing
+from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import psycopg2
-from psycopg2.extras import execute_values
+from psycopg2.extras import Json, execute_values
 
-from benchmarks.results import OURS, BenchError, Figure, Results, Target
+from benchmarks.programs import output_of
+from benchmarks.results import OURS, BenchError, Figure, Results, Target, in_turn
 from models import AuditLog
 from models.audit_log import COPY
 from models.base import database
@@ -24,17 +27,22 @@ if TYPE_CHECKING:
     from models.audit_entry import Entry
     from toolkit.settings import Settings
 
-    Ways = dict[str, Callable[[int], object]]  # by tool; each adds so many rows
-
 QUANTITY = "audit rows a second"
 MANY = "many"
 BATCH = 1000
 VALUES = """
 INSERT INTO audit_log (action, entity_type, entity_id, user_id, details) VALUES %s
 """
-COLUMNS = ("action", "entity_type", "entity_id", "user_id", "details")
 LIMIT = r"psql \copy"
 TARGETS = [Target(Figure(QUANTITY, MANY), Figure(QUANTITY, MANY, LIMIT), 0.5, at_least=True)]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How so many rows are made ready, and how they are then added."""
+
+    prepare: Callable[[int], Any]
+    add: Callable[[Any], object]
 
 
 class Rows:
@@ -45,88 +53,90 @@ class Rows:
         self.programs = programs
         self.results = results
         self.file = folder / "rows.tsv"
+        self.one_by_one = {OURS: Way(entries, record), "create": Way(columns, create)}
+        self.many = {
+            OURS: Way(entries, AuditLog.record_many),
+            "insert_many": Way(columns, insert_many),
+            "execute_values": Way(values, through_execute_values),
+            LIMIT: Way(self._write, self._psql_copy),
+        }
 
-    def round(self, count: int, report: Callable[[str], None]) -> None:
+    def round(self, number: int, count: int, report: Callable[[str], None]) -> None:
         """Add so many rows in each way, and a fiftieth of that one by one."""
-        with self.file.open("w") as file:
-            file.writelines("\t".join(_row(n)) + "\n" for n in range(count))
-        one_by_one: Ways = {
-            OURS: lambda count: [AuditLog.record(**_entry(n)) for n in range(count)],
-            "create": self._create,
-        }
-        many: Ways = {
-            OURS: lambda count: AuditLog.record_many(map(_entry, range(count))),
-            "insert_many": self._insert_many,
-            "execute_values": self._execute_values,
-            LIMIT: self._psql_copy,
-        }
-        for case, ways, rows in (("one by one", one_by_one, count // 50), (MANY, many, count)):
-            for tool, way in ways.items():
-                report(f"audit rows {case}, {tool}")
-                self.results.add(QUANTITY, case, tool, rows / self._seconds(way, rows))
-
-    def _seconds(self, way: Callable[[int], object], count: int) -> float:
-        with database.connection_context():
-            database.execute_sql("TRUNCATE audit_log")
-            started = perf_counter()
-            way(count)
-            seconds = perf_counter() - started
-            if (found := AuditLog.select().count()) != count:
-                raise BenchError(f"audit rows: {found} came, not {count}")
-        return seconds
-
-    def _create(self, count: int) -> None:
-        for row in map(_dict, range(count)):
-            AuditLog.create(**row)
-
-    def _insert_many(self, count: int) -> None:
-        with database.atomic():
-            for first in range(0, count, BATCH):
-                AuditLog.insert_many(list(map(_dict, range(first, first + BATCH)))).execute()
-
-    def _execute_values(self, count: int) -> None:
-        with (
-            closing(psycopg2.connect(**self.settings.libpq())) as connection,
-            connection,
-            connection.cursor() as cursor,
+        for case, ways, rows in (
+            ("one by one", self.one_by_one, count // 50),
+            (MANY, self.many, count),
         ):
-            execute_values(cursor, VALUES, map(_row, range(count)), page_size=BATCH)
+            for tool, way in in_turn(list(ways.items()), number):
+                what = f"audit rows {case}, {tool}"
+                report(what)
+                self.results.add(QUANTITY, case, tool, rows / _seconds(what, way, rows))
 
-    def _psql_copy(self, _: int) -> None:
+    def _write(self, count: int) -> Path:
+        with self.file.open("w") as file:
+            for action, *ids, details in map(_row, range(count)):
+                file.write("\t".join((action, *ids, json.dumps(details))) + "\n")
+        return self.file
+
+    def _psql_copy(self, file: Path) -> None:
         url = self.settings.url
-        subprocess.run(
-            [
-                str(self.programs / "psql"),
-                "-qX",
-                url.render(with_password=False),
-                "-c",
-                rf"\{COPY.replace('STDIN', repr(str(self.file)))}",
-            ],
+        command = rf"\{COPY.replace('STDIN', repr(str(file)))}"
+        output_of(
+            LIMIT,
+            [self.programs / "psql", "-qX", url.render(with_password=False), "-c", command],
             env=os.environ | {"PGPASSWORD": url.password},
-            check=True,
         )
 
 
-def _entry(n: int) -> Entry:
+def _seconds(what: str, way: Way, count: int) -> float:
+    rows = way.prepare(count)
+    with database.connection_context():
+        database.execute_sql("TRUNCATE audit_log")
+        started = perf_counter()
+        way.add(rows)
+        seconds = perf_counter() - started
+        if (found := AuditLog.select().count()) != count:
+            raise BenchError(f"{what}: {found} came, not {count}")
+    return seconds
+
+
+def _row(n: int) -> tuple[str, str, str, str, dict[str, Any]]:
     details = {"ip": "192.0.2.1", "path": f"/items/{n}", "n": n}
-    return {
-        "action": "item.view",
-        "entity": ("item", n % 1000),
-        "user_id": n % 100,
-        "details": details,
-    }
+    return "item.view", "item", f"{n % 1000}", f"{n % 100}", details
 
 
-def _row(n: int) -> tuple[str, ...]:
-    entry = _entry(n)
-    return (
-        entry["action"],
-        "item",
-        f"{n % 1000}",
-        f"{n % 100}",
-        json.dumps(entry["details"]),
-    )
+def entries(count: int) -> list[Entry]:
+    return [
+        {"action": action, "entity": (kind, key), "user_id": user, "details": details}
+        for action, kind, key, user, details in map(_row, range(count))
+    ]
 
 
-def _dict(n: int) -> dict[str, object]:
-    return dict(zip(COLUMNS, (*_row(n)[:-1], _entry(n)["details"]), strict=True))
+def columns(count: int) -> list[dict[str, Any]]:
+    names = ("action", "entity_type", "entity_id", "user_id", "details")
+    return [dict(zip(names, _row(n), strict=True)) for n in range(count)]
+
+
+def values(count: int) -> list[tuple[object, ...]]:
+    return [(*ids, Json(details)) for *ids, details in map(_row, range(count))]
+
+
+def record(rows: list[Entry]) -> None:
+    for row in rows:
+        AuditLog.record(**row)
+
+
+def create(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        AuditLog.create(**row)
+
+
+def insert_many(rows: list[dict[str, Any]]) -> None:
+    with database.atomic():
+        for first in range(0, len(rows), BATCH):
+            AuditLog.insert_many(rows[first : first + BATCH]).execute()
+
+
+def through_execute_values(rows: list[tuple[object, ...]]) -> None:
+    with database.atomic():
+        execute_values(database.cursor(), VALUES, rows, page_size=BATCH)

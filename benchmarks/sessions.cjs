@@ -1,10 +1,10 @@
-// Operations a second of connect-pg-simple: CASE CLIENTS OPERATIONS-OF-EACH SESSIONS DATA
+// What clients of connect-pg-simple do in so many seconds, once they are warm: node sessions.cjs TASK-IN-JSON
+const assert = require("node:assert");
 const session = require("express-session");
 const { Pool } = require("pg");
 const Store = require("connect-pg-simple")(session);
 
-const [name, clients, operations, sessions] = process.argv.slice(2, 6).map((word, place) => (place ? Number(word) : word));
-const data = JSON.parse(process.argv[6]);
+const { name, clients, seconds, warmUpSeconds, sessions, data } = JSON.parse(process.argv[2]);
 const pool = new Pool({ max: 10 });
 const store = new Store({ pool, tableName: "sessions", pruneSessionInterval: false });
 
@@ -15,21 +15,32 @@ const operation = {
   get: (sid) => promised((done) => store.get(sid, done)),
   set: (sid) => promised((done) => store.set(sid, data, done)),
   touch: (sid) => promised((done) => store.touch(sid, data, done)),
-  "check-out, SELECT 1": () => pool.query("SELECT 1"),
+  "check-out, SELECT 1": async () => (await pool.query("SELECT 1 AS one")).rows[0],
 }[name];
+const expected = { get: data, "check-out, SELECT 1": { one: 1 } }[name];
 
-async function client(number) {
-  for (let n = 0; n < operations; n++) await operation(`bench-${(n * clients + number) % sessions}`);
+async function client(kind, number, seconds) {
+  const until = performance.now() + seconds * 1000;
+  let count = 0;
+  for (; performance.now() < until; count++) await operation(`${kind}-${(count * clients + number) % sessions}`);
+  return count;
 }
 
+const together = (kind, seconds) =>
+  Promise.all([...Array(clients).keys()].map((number) => client(kind, number, seconds)));
+
 async function main() {
-  const numbers = [...Array(clients).keys()];
-  const taken = await Promise.all(numbers.map(() => pool.connect()));
-  taken.forEach((connection) => connection.release());
+  const returned = await operation("warm-0");
+  const told = `returned ${JSON.stringify(returned)}, not ${JSON.stringify(expected)}`;
+  if (expected) assert.deepEqual(returned, expected, told);
+  await together("warm", warmUpSeconds); // connects as well
   const started = performance.now();
-  await Promise.all(numbers.map(client));
-  console.log((clients * operations * 1000) / (performance.now() - started));
+  const counts = await together("bench", seconds);
+  console.log(JSON.stringify({ counts, seconds: (performance.now() - started) / 1000 }));
   await pool.end();
 }
 
-main();
+main().catch((error) => {
+  console.error(error.message);
+  process.exit(1); // connections that are open would keep it alive
+});

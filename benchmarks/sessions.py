@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from threading import Barrier, local
 from time import perf_counter
@@ -20,12 +21,12 @@ from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.extras import Json
 from psycopg2.pool import ThreadedConnectionPool
 
-from benchmarks import peers as peer_folders
-from benchmarks.results import OURS, BenchError, Figure, Results, Target
+from benchmarks import peers
+from benchmarks.programs import output_of
+from benchmarks.results import OURS, BenchError, Figure, Results, Target, in_turn
 from models import Session, SessionStore
 from models.base import database
 from models.session import DAY_SECONDS, GET, SET, TOUCH
-from toolkit.process import last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,11 +34,10 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import connection
 
-    from benchmarks.peers import Peers
     from toolkit.settings import Settings
 
     Operations = dict[str, Callable[[str], object]]  # by case; each takes a session's id
-    Way = Callable[[str, int, int], float]  # case, clients, operations to operations a second
+    Way = Callable[[str, int, float], "Sample"]  # of a case, so many clients, and seconds
 
 QUANTITY = "operations a second"
 CHECK_OUT = "check-out, SELECT 1"
@@ -45,7 +45,10 @@ CASES = ("get", "set", "touch", CHECK_OUT)
 CLIENTS = (1, 8)
 POOL_SIZE = 10
 SESSIONS = 1000
+WARM_UP_SECONDS = 0.1
+NODE_WARM_UP_SECONDS = 1.0  # as long as V8 takes to compile what is hot
 DATA = {"cookie": {"originalMaxAge": 86_400_000, "path": "/"}, "user": 42, "cart": [1, 2, 3]}
+RETURNED = {"get": DATA, CHECK_OUT: (1,)}
 STOCK = "stock pool"
 THREADED = "ThreadedConnectionPool"
 KEPT_OPEN = "psycopg2, kept open"
@@ -63,62 +66,91 @@ TARGETS = [
         at_least=True,
     ),
 ]
+# What is done to warm up is done to other sessions, so that it is not counted.
 FILL = """
 INSERT INTO sessions (sid, sess, expire)
-SELECT 'bench-' || n, %s, now() AT TIME ZONE 'UTC' + interval '1 hour'
-FROM generate_series(0, %s) AS n
+SELECT kind || '-' || n, %s, now() AT TIME ZONE 'UTC' + interval '1 hour'
+FROM unnest(ARRAY['bench', 'warm']) AS kind, generate_series(0, %s) AS n
 """
 WRITTEN = """
-SELECT count(*) FROM sessions WHERE expire > now() AT TIME ZONE 'UTC' + interval '2 hours'
+SELECT count(*) FROM sessions
+WHERE starts_with(sid, 'bench') AND expire > now() AT TIME ZONE 'UTC' + interval '2 hours'
 """
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Operations a second, and how many sessions they named, at least and at most."""
+
+    rate: float
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, counts: list[int], seconds: float) -> Sample:
+        """What clients did who went through an equal share of the sessions each, in a circle."""
+        share = SESSIONS // len(counts)
+        named = sum(min(count, share) for count in counts)
+        return cls(sum(counts) / seconds, named, named)
 
 
 class Sessions:
     """Clients of one process each, on one table of sessions."""
 
     def __init__(
-        self, folder: Path, settings: Settings, programs: Path, peers: Peers, results: Results
+        self,
+        folder: Path,
+        settings: Settings,
+        programs: Path,
+        installed: peers.Peers,
+        results: Results,
     ) -> None:
         self.settings = settings
         self.programs = programs
         self.folder = folder
         self.results = results
-        ways = {
-            OURS: threads(ours()),
-            STOCK: threads(stock(settings)),
-            THREADED: threads(threaded(settings)),
-            KEPT_OPEN: threads(kept_open(settings)),
-            NODE: self._node,
-            PGBENCH: self._pgbench,
+        in_threads = {
+            OURS: ours(),
+            STOCK: stock(settings),
+            THREADED: threaded(settings),
+            KEPT_OPEN: kept_open(settings),
         }
-        self.ways = {tool: way for tool, way in ways.items() if tool in peers}
+        ways = {tool: threads(operations) for tool, operations in in_threads.items()}
+        ways |= {NODE: self._node, PGBENCH: self._pgbench}
+        self.ways = {tool: way for tool, way in ways.items() if tool in installed}
 
-    def round(self, operations: int, report: Callable[[str], None]) -> None:
+    def round(self, number: int, seconds: float, report: Callable[[str], None]) -> None:
+        """Let every way work for so long at each operation, with one client and with many."""
         for case in CASES:
             for clients in CLIENTS:
-                report(f"{case}, {clients} clients")
-                for tool, way in self.ways.items():
-                    name = f"{case}, {clients} client{'s' if clients > 1 else ''}"
+                name = f"{case}, {clients} client{'s' if clients > 1 else ''}"
+                report(name)
+                for tool, way in in_turn(list(self.ways.items()), number):
                     self._fill()
-                    self.results.add(QUANTITY, name, tool, way(case, clients, operations))
-                    self._check(case, tool)
+                    try:
+                        sample = way(case, clients, seconds)
+                        self._check(case, sample)
+                    except BenchError as error:
+                        raise BenchError(f"{tool}, {name}: {error}") from error
+                    self.results.add(QUANTITY, name, tool, sample.rate)
 
     def _fill(self) -> None:
         with database.connection_context():
             database.execute_sql("TRUNCATE sessions")
             database.execute_sql(FILL, (Json(DATA), SESSIONS - 1))
 
-    def _check(self, case: str, tool: str) -> None:
+    def _check(self, case: str, sample: Sample) -> None:
+        least, most = (sample.least, sample.most) if case in ("set", "touch") else (0, 0)
         with database.connection_context():
             ((written,),) = database.execute_sql(WRITTEN).fetchall()
-        if bool(written) is not (case in ("set", "touch")):
-            raise BenchError(f"{case}, {tool}: {written} sessions were written")
+        if not least <= written <= most:
+            raise BenchError(f"{written} sessions were written, where {least} or more were named")
 
-    def _node(self, case: str, clients: int, operations: int) -> float:
-        """Operations a second of the store that Node services have, on its pool of ten."""
+    def _node(self, case: str, clients: int, seconds: float) -> Sample:
+        """The store that Node services have, on its pool of ten."""
         url = self.settings.url
         libpq = {
-            "NODE_PATH": str(peer_folders.NODE / "node_modules"),
+            "NODE_PATH": str(peers.NODE / "node_modules"),
             "PGHOST": url.host,
             "PGPORT": f"{url.port}",
             "PGDATABASE": url.name,
@@ -127,11 +159,19 @@ class Sessions:
             "PGOPTIONS": "-c TimeZone=UTC",
         }
         script = Path(__file__).with_suffix(".cjs")
-        words = [case, clients, operations // clients, SESSIONS, json.dumps(DATA)]
-        return float(self._output(["node", str(script), *map(str, words)], libpq))
+        task = {
+            "name": case,
+            "clients": clients,
+            "seconds": seconds,
+            "warmUpSeconds": NODE_WARM_UP_SECONDS,
+            "sessions": SESSIONS,
+            "data": DATA,
+        }
+        output = output_of("node", ["node", script, json.dumps(task)], env=os.environ | libpq)
+        return Sample.of(**json.loads(output))
 
-    def _pgbench(self, case: str, clients: int, operations: int) -> float:
-        """Operations a second of the same SQL without a driver in Python: the limit."""
+    def _pgbench(self, case: str, clients: int, seconds: float) -> Sample:
+        """The same SQL without a driver in Python: the limit. It takes whole seconds alone."""
         sid = "'bench-' || :n"
         data = f"'{json.dumps(DATA)}'"
         statement = {
@@ -144,58 +184,61 @@ class Sessions:
         script.write_text(f"\\set n random(0, {SESSIONS - 1})\n{' '.join(statement.split())};\n")
         url = self.settings.url
         command = [str(self.programs / "pgbench"), "-n", "-h", url.host, "-p", f"{url.port}"]
-        command += [
-            "-U",
-            url.user,
-            "-c",
-            f"{clients}",
-            "-j",
-            f"{min(clients, os.cpu_count() or 1)}",
-        ]
-        command += ["-t", f"{operations // clients}", "-f", str(script), url.name]
-        output = self._output(command, {"PGPASSWORD": url.password})
-        [tps] = re.findall(r"^tps = ([0-9.]+)", output, re.MULTILINE)
-        return float(tps)
-
-    def _output(self, command: list[str], own: dict[str, str]) -> str:
-        done = subprocess.run(
-            command, env=os.environ | own, check=False, capture_output=True, text=True
-        )
-        if done.returncode:
-            raise BenchError(f"{Path(command[0]).name}: {last_lines(done.stderr)}")
-        return done.stdout
+        command += ["-U", url.user, "-T", f"{max(1, round(seconds))}", "-c", f"{clients}"]
+        command += ["-j", f"{min(clients, os.cpu_count() or 1)}", "-f", str(script), url.name]
+        output = output_of("pgbench", command, env=os.environ | {"PGPASSWORD": url.password})
+        [rate] = re.findall(r"^tps = ([0-9.]+)", output, re.MULTILINE)
+        [count] = re.findall(r"^number of transactions.*: ([0-9]+)", output, re.MULTILINE)
+        # Of so many random ids more than half differ: of a thousand among a thousand, 632.
+        return Sample(float(rate), max(1, min(int(count), SESSIONS) // 2), SESSIONS)
 
 
 def threads(operations: Operations) -> Way:
-    """Operations a second that threads of this process reach together."""
+    """A way whose clients are threads of this process."""
 
-    def way(case: str, clients: int, count: int) -> float:
+    def way(case: str, clients: int, seconds: float) -> Sample:
         operation = operations[case]
-        barrier = Barrier(clients + 1)
+        returned = operation("warm-0")
+        if case in RETURNED and returned != RETURNED[case]:
+            raise BenchError(f"returned {returned!r}, not {RETURNED[case]!r}")
+        started = 0.0
 
-        def client(number: int) -> None:
-            operation("bench-0")  # connects
+        def start() -> None:
+            nonlocal started
+            started = perf_counter()
+
+        barrier = Barrier(clients, start)
+
+        def client(number: int) -> int:
+            own = range(number, SESSIONS, clients)
+            repeat(operation, [f"warm-{n}" for n in own], WARM_UP_SECONDS)  # connects as well
             barrier.wait()
-            for n in range(count // clients):
-                operation(f"bench-{(n * clients + number) % SESSIONS}")
+            return repeat(operation, [f"bench-{n}" for n in own], seconds)
 
         with ThreadPoolExecutor(clients) as executor:
-            running = [executor.submit(client, number) for number in range(clients)]
-            barrier.wait()
-            started = perf_counter()
-            for future in running:
-                future.result()
-            return count / (perf_counter() - started)
+            counts = list(executor.map(client, range(clients)))
+            return Sample.of(counts, perf_counter() - started)
 
     return way
+
+
+def repeat(operation: Callable[[str], object], sids: list[str], seconds: float) -> int:
+    """Call an operation for so long, with one id after the other; returns how many times."""
+    until = perf_counter() + seconds
+    circle = cycle(sids)
+    count = 0
+    while perf_counter() < until:
+        operation(next(circle))
+        count += 1
+    return count
 
 
 def ours() -> Operations:
     store = SessionStore()
 
-    def check_out(_: str) -> None:
+    def check_out(_: str) -> object:
         with database.connection_context():
-            database.execute_sql("SELECT 1").fetchone()
+            return database.execute_sql("SELECT 1").fetchone()
 
     return {
         "get": store.get,
@@ -215,6 +258,10 @@ def stock(settings: Settings) -> Operations:
     def tomorrow() -> datetime:
         return datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
 
+    def read(sid: str) -> object:
+        found = list(Session.select(Session.sess).where(Session.sid == sid, live).execute(pool))
+        return found[0].sess
+
     def upsert(sid: str) -> None:
         insert = Session.insert(sid=sid, sess=DATA, expire=tomorrow())
         insert.on_conflict(
@@ -222,9 +269,7 @@ def stock(settings: Settings) -> Operations:
         ).execute(pool)
 
     operations: Operations = {
-        "get": lambda sid: list(
-            Session.select(Session.sess).where(Session.sid == sid, live).execute(pool)
-        ),
+        "get": read,
         "set": upsert,
         "touch": lambda sid: (
             Session.update(expire=tomorrow()).where(Session.sid == sid, live).execute(pool)
@@ -275,8 +320,8 @@ def plain(checked_out: Callable[[], AbstractContextManager[connection]]) -> Oper
             return cursor.fetchall() if cursor.description else []
 
     return {
-        "get": lambda sid: execute(GET, sid),
+        "get": lambda sid: execute(GET, sid)[0][0],
         "set": lambda sid: execute(SET, sid, json.dumps(DATA), DAY_SECONDS),
         "touch": lambda sid: execute(TOUCH, DAY_SECONDS, sid),
-        CHECK_OUT: lambda _: execute("SELECT 1"),
+        CHECK_OUT: lambda _: execute("SELECT 1")[0],
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from toolkit.url import DatabaseURL
 
-PROJECT = ("toolkit", "models", "tasks.py", "seeds.py", "invoke.yaml", ".env")
+PROJECT = ("toolkit", "models", "tasks.py", "seeds.py", "invoke.yaml")
 UP = "CREATE TABLE t{n} (id SERIAL PRIMARY KEY, name VARCHAR(100) NOT NULL)"
 DOWN = "DROP TABLE t{n}"
 
@@ -80,6 +80,8 @@ def rollback(migrator, database, *, fake=False):
         for name in PROJECT:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, self.folder / name)
+        if (ROOT / ".env").exists():  # reading it is a part of the cost; what it says is exported
+            shutil.copy(ROOT / ".env", self.folder)
 
     def up(self, _: range) -> list[str]:
         return [sys.executable, "-m", "invoke", "migrate-up"]
@@ -112,7 +114,7 @@ class PwMigrate(Tool):
 
 
 class Playhouse(Tool):
-    """Peewee's own runner, playhouse.migrations."""
+    """The runner that comes with Peewee itself; nothing of peewee-migrate is in it."""
 
     name = "pwmigrate"
     path = "migrations/{n:04}_t{n}.py"
