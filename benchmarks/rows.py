@@ -1,7 +1,8 @@
 """What it costs to add rows to the audit trail, by each way there is.
 
-Each way gets its rows ready-made, in the form that its caller would have them in, and an open
-connection; psql alone starts and connects within its time, for it cannot do otherwise.
+Each way gets an open connection, and its rows ready-made in the form that its caller has them in:
+details are a dict, which is made JSON within the time. psql, the limit, gets a file of text, and
+starts and connects within its time, for it cannot do otherwise.
 """
 
 from __future__ import annotations
