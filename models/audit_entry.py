@@ -6,7 +6,7 @@ import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Required, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from peewee import Model
 
@@ -30,13 +30,18 @@ SECRET = re.compile(
 _context: ContextVar[dict[str, Any] | None] = ContextVar("audit_context", default=None)
 
 
-class Entry(TypedDict, total=False):
-    """One thing that happened, as AuditLog.record() takes it."""
+class Details(TypedDict, total=False):
+    """What AuditLog.record() takes beside the action."""
 
-    action: Required[str]
     entity: Entity | None
     user_id: object
     details: dict[str, Any] | None
+
+
+class Entry(Details):
+    """One thing that happened, as AuditLog.record_many() takes it."""
+
+    action: str
 
 
 @contextmanager
@@ -44,7 +49,8 @@ def audit_context(*, user_id: object = None, request_id: object = None) -> Itera
     """Supply what an entry of the block does not say: who, and in which request.
 
     Each thread and each asyncio task has a context of its own; an inner block goes before an outer
-    one. `request_id` stands in the details.
+    one. `request_id` stands in the details. It ends where it began: a generator that a framework
+    resumes in another context has none around its `yield`.
     """
     given = {"user_id": user_id, "request_id": request_id}
     known = {name: value for name, value in given.items() if value is not None}

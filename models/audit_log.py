@@ -9,8 +9,8 @@ import peewee
 from peewee import SQL, AutoField, CharField, ModelIndex
 from playhouse.postgres_ext import BinaryJSONField, DateTimeTZField
 
-from models.audit_entry import LENGTH, Entity, Entry, entity_of, id_of, row_of
-from models.base import BaseModel, database
+from models.audit_entry import LENGTH, Details, Entity, Entry, entity_of, id_of, row_of
+from models.base import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,12 +52,13 @@ class AuditLog(BaseModel):
         table_name = "audit_log"
 
     @classmethod
-    def record(cls, **entry: Unpack[Entry]) -> Self:
+    def record(cls, action: str, **entry: Unpack[Details]) -> Self:
         """Add a row, in the caller's transaction if there is one; returns it as it stands there.
 
         Raises UnfitError, which names the column, for a value that the column cannot hold.
         """
-        values = row_of(**entry)
+        values = row_of(action, **entry)
+        database = cls.bound()
         with database.connection_context():
             row = database.execute_sql(INSERT, values).fetchone()
         given = dict(zip(GIVEN, values, strict=True))
@@ -73,6 +74,7 @@ class AuditLog(BaseModel):
         """
         from tqdm import tqdm
 
+        database = cls.bound()
         with (
             tqdm(entries, unit=" rows", delay=1, disable=None) as bar,
             database.connection_context(),
@@ -80,7 +82,7 @@ class AuditLog(BaseModel):
             # A savepoint, so that a transaction of the caller's can go on; COPY needs no other.
             is_idle = not database.connection().info.transaction_status
             with nullcontext() if is_idle else database.savepoint():
-                return _copy(CopySource(bar))
+                return _copy(database.cursor(), CopySource(bar))
 
     @classmethod
     def for_entity(
@@ -120,7 +122,7 @@ class AuditLog(BaseModel):
             if None in last:
                 raise ValueError("before: a row as a reading returned it is wanted")
             query = query.where(peewee.Tuple(*key) < peewee.Tuple(*last))
-        with database.connection_context():
+        with cls.bound().connection_context():
             return list(query.limit(limit))
 
     @classmethod
@@ -181,9 +183,8 @@ class CopySource:
             raise
 
 
-def _copy(source: CopySource) -> int:
-    """COPY on this thread's connection; returns how many rows, and raises what went wrong first."""
-    cursor = database.cursor()
+def _copy(cursor: Any, source: CopySource) -> int:  # noqa: ANN401 # the driver's
+    """COPY; returns how many rows, and raises what went wrong first."""
     try:
         with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # not in its types
             cursor.copy_expert(COPY, source)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from peewee import CharField, DateTimeField, ModelIndex
 from playhouse.postgres_ext import BinaryJSONField
 
-from models.base import BaseModel, database
+from models.base import BaseModel
 from models.jsonb import UnfitError, check_text, dumps
 
 if TYPE_CHECKING:
@@ -148,10 +148,11 @@ class SessionStore:
         """
         if batch < 1:
             raise ValueError("batch: 1 or more")
+        database = Session.bound()
         if database.in_transaction():
             raise RuntimeError("prune: not in a transaction, which would keep the rows locked")
         pruned = 0
-        while gone := _execute(PRUNE, batch):
+        while gone := _prune(database, batch):
             pruned += gone
             if on_batch:
                 on_batch(pruned)
@@ -174,7 +175,14 @@ def _checked(sid: str) -> str:
     return sid
 
 
+def _prune(database: Any, batch: int) -> int:  # noqa: ANN401 # Peewee's
+    """One batch; in another isolation, a row that somebody pruned meanwhile would be an error."""
+    with database.connection_context(), database.transaction("READ COMMITTED"):
+        return int(database.execute_sql(PRUNE, (batch,)).rowcount)
+
+
 def _fetch(statement: str, *values: object) -> list[tuple[Any, ...]]:
+    database = Session.bound()
     with database.connection_context():
         rows: list[tuple[Any, ...]] = database.execute_sql(statement, values).fetchall()
         return rows
@@ -182,5 +190,6 @@ def _fetch(statement: str, *values: object) -> list[tuple[Any, ...]]:
 
 def _execute(statement: str, *values: object) -> int:
     """Run a statement; returns how many rows it was about."""
+    database = Session.bound()
     with database.connection_context():
         return int(database.execute_sql(statement, values).rowcount)

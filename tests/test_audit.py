@@ -24,6 +24,7 @@ from peewee import (
 
 from models import AppendOnlyError, AuditLog, UnfitError, audit_context
 from tests.conftest import clean_environment, execute
+from toolkit.database import dedicated
 from toolkit.settings import ROOT
 
 ROWS = "SELECT action, entity_type, entity_id, user_id, details FROM audit_log ORDER BY id"
@@ -512,3 +513,19 @@ def test_page_one_thousand_costs_what_page_one_does(pool, settings, monkeypatch)
             assert "Sort" not in plan
             assert "Index" in plan
             assert thousandth <= first + 2
+
+
+@pytest.mark.usefixtures("pool")
+def test_the_action_may_go_without_its_name():
+    assert AuditLog.record("user.login", user_id=7).action == "user.login"
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_model_that_is_bound_to_another_database_writes_and_reads_there(settings):
+    other = dedicated(settings, "other")
+    with other.bind_ctx([AuditLog]), other.connection_context(), other.atomic() as transaction:
+        AuditLog.record("kept for a moment", user_id=7)
+        AuditLog.record_many([{"action": "as well", "user_id": 7}])
+        assert len(AuditLog.for_user(7)) == 2
+        transaction.rollback()
+    assert AuditLog.for_user(7) == []

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from threading import Thread
@@ -371,6 +372,21 @@ def test_prune_deletes_what_has_expired_in_batches(store, settings):
     assert store.prune() == 0
     with pytest.raises(ValueError, match="batch: 1 or more"):
         store.prune(batch=0)
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_several_prune_at_once_whatever_isolation_is_the_default(store, settings, level):
+    execute(
+        settings,
+        "INSERT INTO sessions SELECT 'old' || n, '{}', now() AT TIME ZONE 'UTC' "
+        "- make_interval(secs => n) FROM generate_series(1, 4000) n",
+    )
+    name = settings.url.name
+    execute(settings, f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{level}'")
+    database.close_all()  # the next connection has it
+    with ThreadPoolExecutor(4) as threads:
+        pruned = sum(threads.map(lambda _: store.prune(batch=20), range(4)))
+    assert pruned == 4000
 
 
 def test_prune_waits_for_nobody(store, settings):
