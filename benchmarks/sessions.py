@@ -171,7 +171,7 @@ class Sessions:
         return Sample.of(**json.loads(output))
 
     def _pgbench(self, case: str, clients: int, seconds: float) -> Sample:
-        """The same SQL without a driver in Python: the limit."""
+        """The same SQL, prepared as ours is, without a driver in Python: the limit."""
         sid = "'bench-' || :n"
         data = f"'{json.dumps(DATA)}'"
         statement = {
@@ -185,7 +185,16 @@ class Sessions:
         # It takes whole seconds alone.
         length = ["-T", f"{seconds:.0f}"] if seconds >= 1 else ["-t", f"{SESSIONS // clients}"]
         url = self.settings.url
-        command = [str(self.programs / "pgbench"), "-n", "-h", url.host, "-p", f"{url.port}"]
+        command = [
+            str(self.programs / "pgbench"),
+            "-n",
+            "-M",
+            "prepared",
+            "-h",
+            url.host,
+            "-p",
+            f"{url.port}",
+        ]
         command += ["-U", url.user, *length, "-c", f"{clients}"]
         command += ["-j", f"{min(clients, os.cpu_count() or 1)}", "-f", str(script), url.name]
         output = output_of("pgbench", command, env=os.environ | {"PGPASSWORD": url.password})

@@ -10,6 +10,7 @@ from playhouse.postgres_ext import BinaryJSONField
 
 from models.base import BaseModel
 from models.jsonb import UnfitError, check_text, dumps
+from toolkit.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,29 +44,44 @@ class Session(BaseModel):
 
 Session.add_index(ModelIndex(Session, (Session.expire,), name="idx_sessions_expire"))
 
-# One plain statement each, on the server's clock. `expire` is compared and set as UTC by name, so
+# One statement each, on the server's clock. `expire` is compared and set as UTC by name, so
 # that it means the same whatever zone the server, the role or the client has.
-GET = """
+GET = Prepared(
+    "session_get",
+    """
 SELECT sess FROM sessions WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
-"""
-SET = """
+""",
+)
+SET = Prepared(
+    "session_set",
+    """
 INSERT INTO sessions (sid, sess, expire)
 VALUES (%s, %s, statement_timestamp() AT TIME ZONE 'UTC' + %s * interval '1 second')
 ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
-"""
-SAVE = """
+""",
+)
+SAVE = Prepared(
+    "session_save",
+    """
 UPDATE sessions SET sess = %s
 WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
-"""
-TOUCH = """
+""",
+)
+TOUCH = Prepared(
+    "session_touch",
+    """
 UPDATE sessions SET expire = statement_timestamp() AT TIME ZONE 'UTC' + %s * interval '1 second'
 WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
-"""
-REGENERATE = """
+""",
+)
+REGENERATE = Prepared(
+    "session_regenerate",
+    """
 UPDATE sessions SET sid = %s
 WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
-"""
-DESTROY = "DELETE FROM sessions WHERE sid = %s"
+""",
+)
+DESTROY = Prepared("session_destroy", "DELETE FROM sessions WHERE sid = %s")
 ALL = "SELECT sid, sess FROM sessions WHERE expire >= statement_timestamp() AT TIME ZONE 'UTC'"
 COUNT = """
 SELECT count(*) FROM sessions WHERE expire >= statement_timestamp() AT TIME ZONE 'UTC'

@@ -1,4 +1,4 @@
-"""Migrations behind PgBouncer in transaction mode: noticed, and led around it."""
+"""Behind PgBouncer in transaction mode: migrations are led around it, and nothing is prepared."""
 
 import os
 import pwd
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from models import SessionStore
 from tests.conftest import execute, free_port, until
-from toolkit.database import dedicated
+from toolkit.database import configure, database, dedicated
 from toolkit.engine import Engine
 from toolkit.errors import MigrationFailedError
 from toolkit.server import listens
@@ -92,3 +93,18 @@ def test_migrations_take_the_direct_connection(app, settings, pooler):
     assert "3 applied in" in done.stdout
     assert f"on 127.0.0.1:{settings.url.port}\n" in done.stdout
     assert f"seeded {settings.url.name} on 127.0.0.1:{pooler}" in done.stdout
+
+
+def test_sessions_prepare_nothing_that_another_client_would_meet(migrated, settings, pooler):  # noqa: ARG001 # the tables have to be there
+    pooled = replace(settings, url=replace(settings.url, port=pooler))
+    configure(pooled)
+    store = SessionStore()
+    for _ in range(2):
+        store.set("one", {"a": 1})
+        assert store.get("one") == {"a": 1}
+    database.close_all()
+    # One client at a time: PgBouncer gives this one the same backend.
+    query = "SELECT name FROM pg_prepared_statements WHERE from_sql"
+    backends = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    assert execute(pooled, query) == []
+    assert execute(pooled, f"{backends} AND pid <> pg_backend_pid()") == [(1,)]  # the fixture's

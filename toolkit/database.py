@@ -23,18 +23,32 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
-from peewee import ConnectionContext, OperationalError, PostgresqlDatabase, ProgrammingError
+from peewee import (
+    ConnectionContext,
+    OperationalError,
+    PeeweeException,
+    PostgresqlDatabase,
+    ProgrammingError,
+)
 from playhouse.pool import MaxConnectionsExceeded, PooledDatabase, PooledPostgresqlDatabase
 from psycopg2 import extensions
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import (
+    DuplicatePreparedStatement,
+    FeatureNotSupported,
+    InvalidSqlStatementName,
+    UndefinedTable,
+)
 
 from toolkit.errors import NoTableError, connection_error
+from toolkit.prepared import Prepared
 from toolkit.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PING_AFTER_SECONDS = 30
+# It was discarded, or is there already, or what it returns has another type by now.
+UNPREPARED = (InvalidSqlStatementName, DuplicatePreparedStatement, FeatureNotSupported)
 GO_ON = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
 
 
@@ -45,10 +59,11 @@ class PooledConnection(extensions.connection):
     PoolConnection, which would have to be made at each check-out.
     """
 
-    __slots__ = ("checked_out", "idle_since", "timestamp")
+    __slots__ = ("checked_out", "idle_since", "prepared", "timestamp")
 
     def __init__(self, *args: Any) -> None:  # noqa: ANN401 # psycopg2's
         super().__init__(*args)
+        self.prepared: dict[Prepared, bool] = {}  # False for what goes without
         self.timestamp = self.checked_out = time()
         self.idle_since = monotonic()
 
@@ -108,6 +123,33 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
         if not (state.closed or state.transactions) and self._give_back(state.conn):
             return True
         return bool(super().close())
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:  # noqa: ANN401 # Peewee's
+        """Run a statement; a Prepared one is prepared first, where this connection has not yet.
+
+        Not in a transaction, which the failure of a statement that is no more would end. Behind a
+        pooler that hands out its servers by the transaction, neither.
+        """
+        try:
+            if isinstance(sql, Prepared) and self._is_prepared(sql):
+                return super().execute_sql(sql.execution, params)
+        except PeeweeException as error:
+            if not isinstance(getattr(error, "orig", None), UNPREPARED):
+                raise
+            self._state.conn.prepared[sql] = False
+        return super().execute_sql(sql, params)
+
+    def _is_prepared(self, statement: Prepared) -> bool:
+        conn: PooledConnection = self.connection()
+        if conn.get_transaction_status():
+            return False
+        if statement not in conn.prepared:
+            ((pid,),) = super().execute_sql("SELECT pg_backend_pid()").fetchall()
+            is_direct = pid == conn.get_backend_pid()  # a pooler tells a number of its own
+            if is_direct:
+                super().execute_sql(statement.preparation)
+            conn.prepared[statement] = is_direct
+        return conn.prepared[statement]
 
     def _connect_in_turn(self, *, reuse_if_open: bool) -> bool:
         """Connect as Peewee does, but behind those who wait already."""
