@@ -44,6 +44,8 @@ SETTINGS = {
     "MIGRATE_LOCK_WAIT": "60",
     "MIGRATE_LOCK_TIMEOUT": "5",
 }
+# Containers set them for programs that run once; a developer's machine keeps what was compiled.
+PYTHONS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def server() -> Iterator[tuple[Settings, Path]]:
 def export(address: str) -> Settings:
     """Export the address and the shipped settings, which every tool's process gets; return them."""
     libpqs = [name for name in os.environ if name.startswith("PG")]
-    for name in (*PARTS, MIGRATION_URL, *libpqs):
+    for name in (*PARTS, MIGRATION_URL, *libpqs, *PYTHONS):
         os.environ.pop(name, None)
     os.environ |= SETTINGS | {"APP_ENV": "test", "DATABASE_URL": address}
     return Settings.load()
