@@ -17,7 +17,7 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolkit.errors import MigrationError
 
@@ -52,6 +52,7 @@ def rollback(migrator, database, *, fake=False):
 '''
 
 
+@cache
 def number_of(name: str) -> int | None:
     """The number that a migration's name begins with; None when it is no migration's name."""
     match = FILE_NAME.fullmatch(name)
@@ -115,7 +116,6 @@ class Content:
     code: CodeType | None = None
 
 
-@cache  # each file is planned twice, before the lock and behind it
 def _read(source: bytes, path: str) -> Content:
     try:
         tree = ast.parse(source, path)
@@ -199,8 +199,15 @@ def _is_idle(statement: ast.stmt) -> bool:
     return False
 
 
-def find(folder: Path) -> tuple[list[MigrationFile], list[str]]:
-    """The migrations of a folder by number, and the names of files that only look like some.
+class Found(NamedTuple):
+    """The migrations of a folder by number, and the names of files that only look like some."""
+
+    files: list[MigrationFile]
+    strays: list[str]
+
+
+def find(folder: Path) -> Found:
+    """Look through a folder; each file is read once, when it is first asked what it says.
 
     Any other Python file counts as one that looks like a migration, but for those that begin with
     `_` and for peewee-migrate's own conf.py. Raises MigrationError when there is no folder.
@@ -216,7 +223,7 @@ def find(folder: Path) -> tuple[list[MigrationFile], list[str]]:
         if number_of(name) is None and not name.startswith("_") and name != "conf"
     ]
     numbered = sorted((number, name) for name in names if (number := number_of(name)) is not None)
-    return [MigrationFile(folder / f"{name}.py") for _, name in numbered], sorted(strays)
+    return Found([MigrationFile(folder / f"{name}.py") for _, name in numbered], sorted(strays))
 
 
 def create(folder: Path, name: str) -> Path:
@@ -226,7 +233,7 @@ def create(folder: Path, name: str) -> Path:
     for one that is no name, or is taken.
     """
     name = _valid(name)
-    names = [file.name for file in find(folder)[0]]
+    names = [file.name for file in find(folder).files]
     if taken := [other for other in names if other.partition("_")[2] == name]:
         raise MigrationError(f"there is a migration {taken[0]}: choose another name")
     number = 1 + max((number_of(other) or 0 for other in names), default=0)
