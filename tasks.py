@@ -1,9 +1,14 @@
 """The menu: what `invoke` can do in this project."""
 
+import sys
+
 from invoke.context import Context
 from invoke.tasks import task
 
-from toolkit import cli
+# invoke lets Python keep no bytecode, and ours would be compiled anew by each task.
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
+from toolkit import cli  # noqa: E402 # behind that line, for it is meant
 
 NAME = "its name, its number, or a part that no other name has"
 VIA = "the one way to start it: docker, or local for this machine's own programs"

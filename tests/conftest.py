@@ -247,9 +247,13 @@ def copy_project(folder: Path, source: Path = ROOT) -> Path:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of the tests without any setting of ours."""
+    """The environment of the tests without any setting of ours.
+
+    Nothing compiled is kept: a test changes a module twice in a second, which Python would miss.
+    """
     ours = ("APP_ENV", "DATABASE_URL", "DB_", "PG", "COMPOSE_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return others | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ BORDERS = {
     "toolkit/engine.py": {
         "peewee",
         "toolkit.errors",
+        "toolkit.files",
         "toolkit.history",
         "toolkit.lock",
         "toolkit.plan",

@@ -38,6 +38,14 @@ def test_the_list_shows_each_task_on_a_line_of_its_own(project):
     assert [line.split()[0] for line in lines if line.startswith("  ")] == names()
 
 
+def test_what_python_compiled_is_kept_unless_it_is_told_not_to(project):
+    kept = project.folder / "toolkit" / "__pycache__"
+    project.invoke("--list", PYTHONDONTWRITEBYTECODE="1")
+    assert not kept.exists()
+    project.invoke("--list", PYTHONDONTWRITEBYTECODE="")
+    assert list(kept.glob("cli.*.pyc"))
+
+
 def test_the_readmes_table_has_each_task_and_no_other():
     section = README.partition("## Tasks")[2].partition("##")[0]
     rows = re.findall(r"^\| `([a-z-]+)[^`]*` \|", section, re.MULTILINE)
