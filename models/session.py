@@ -46,42 +46,27 @@ Session.add_index(ModelIndex(Session, (Session.expire,), name="idx_sessions_expi
 
 # One statement each, on the server's clock. `expire` is compared and set as UTC by name, so
 # that it means the same whatever zone the server, the role or the client has.
-GET = Prepared(
-    "session_get",
-    """
+GET = Prepared("""
 SELECT sess FROM sessions WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
-""",
-)
-SET = Prepared(
-    "session_set",
-    """
+""")
+SET = Prepared("""
 INSERT INTO sessions (sid, sess, expire)
 VALUES (%s, %s, statement_timestamp() AT TIME ZONE 'UTC' + %s * interval '1 second')
 ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
-""",
-)
-SAVE = Prepared(
-    "session_save",
-    """
+""")
+SAVE = Prepared("""
 UPDATE sessions SET sess = %s
 WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
-""",
-)
-TOUCH = Prepared(
-    "session_touch",
-    """
+""")
+TOUCH = Prepared("""
 UPDATE sessions SET expire = statement_timestamp() AT TIME ZONE 'UTC' + %s * interval '1 second'
 WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
-""",
-)
-REGENERATE = Prepared(
-    "session_regenerate",
-    """
+""")
+REGENERATE = Prepared("""
 UPDATE sessions SET sid = %s
 WHERE sid = %s AND expire >= statement_timestamp() AT TIME ZONE 'UTC'
-""",
-)
-DESTROY = Prepared("session_destroy", "DELETE FROM sessions WHERE sid = %s")
+""")
+DESTROY = Prepared("DELETE FROM sessions WHERE sid = %s")
 ALL = "SELECT sid, sess FROM sessions WHERE expire >= statement_timestamp() AT TIME ZONE 'UTC'"
 COUNT = """
 SELECT count(*) FROM sessions WHERE expire >= statement_timestamp() AT TIME ZONE 'UTC'

@@ -13,20 +13,19 @@ from typing import Self
 class Prepared(str):
     """SQL, with %s for each value, that the pool prepares at its first use on a connection.
 
-    Anywhere else it is the plain SQL that it is as a text. What it is called on the server tells
-    one text from another, also where two versions of a program meet behind one pooler.
+    Anywhere else it is the plain SQL that it is as a text. Its name on the server is made of that
+    text, so that two versions of a program that meet behind one pooler each have their own.
     """
 
     __slots__ = ("execution", "preparation")
     execution: str
     preparation: str
 
-    def __new__(cls, name: str, sql: str) -> Self:
-        """The statement; `name` is what it is known by in pg_prepared_statements."""
+    def __new__(cls, sql: str) -> Self:
         self = super().__new__(cls, sql)
         values = sql.replace("%%", "").count("%s")
         numbered = sql % tuple(f"${number}" for number in range(1, values + 1))
-        unique = f"{name}_{sha256(sql.encode()).hexdigest()[:8]}"
-        self.preparation = f"PREPARE {unique} AS {numbered}".replace("%", "%%")
-        self.execution = f"EXECUTE {unique} ({', '.join(['%s'] * values)})"
+        name = f"prepared_{sha256(sql.encode()).hexdigest()[:16]}"
+        self.preparation = f"PREPARE {name} AS {numbered}".replace("%", "%%")
+        self.execution = f"EXECUTE {name} ({', '.join(['%s'] * values)})"
         return self
