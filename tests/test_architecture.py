@@ -86,7 +86,6 @@ BORDERS = {
     "toolkit/engine.py": {
         "peewee",
         "toolkit.errors",
-        "toolkit.files",
         "toolkit.history",
         "toolkit.lock",
         "toolkit.plan",

@@ -222,18 +222,6 @@ def test_a_waiter_goes_on_when_the_lock_is_free(db, folder, held):
     assert len(done) == 5
 
 
-def test_a_waiter_applies_and_records_what_it_has_read(db, folder, held):
-    first = min(folder.iterdir())
-
-    def edit_and_let_go(_):
-        first.write_text("# of later\n" + first.read_text())
-        held.set()
-
-    engine = Engine(db, folder, report=edit_and_let_go)
-    assert len(engine.up()) == 5
-    assert [step.problem for step in engine.plan().steps] == ["edited"] + 4 * [None]
-
-
 def test_with_nothing_pending_nobody_waits(db, folder, settings):
     engine = Engine(db, folder, lock_wait=0)
     engine.up()

@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from toolkit.errors import MigrationFailedError, PlanError
-from toolkit.files import find
 from toolkit.history import TABLE, History
 from toolkit.lock import MigrationLock
 from toolkit.plan import Plan
@@ -80,7 +79,7 @@ class Engine:
 
     def plan(self) -> Plan:
         """Every migration by number, and what is wrong with it; writes nothing."""
-        return Plan(find(self.folder), self.history.records())
+        return Plan(self.folder, self.history.records())
 
     def up(
         self,
@@ -95,12 +94,11 @@ class Engine:
         Raises PlanError when nothing may run, LockError when another runner does not end, and
         MigrationFailedError at the first step that fails.
         """
-        before = self.plan()
-        wanted = before.upward(to, steps, allow_out_of_order=allow_out_of_order)
+        wanted = self.plan().upward(to, steps, allow_out_of_order=allow_out_of_order)
         if not wanted:
             return []
         with self.lock.hold(self.lock_wait, self.report):
-            plan, runner = self._prepared(before)
+            plan, runner = self._prepared()
             plan.check(allow_out_of_order=allow_out_of_order)
             return [_timed(runner.apply, step, APPLIED, on_step) for step in plan.unchanged(wanted)]
 
@@ -116,12 +114,11 @@ class Engine:
         Raises as `up` does; what fails to roll back stays applied. Counted from the last one,
         another runner's work meanwhile is a PlanError.
         """
-        before = self.plan()
-        wanted = before.downward(to, steps)
+        wanted = self.plan().downward(to, steps)
         if not wanted:
             return []
         with self.lock.hold(self.lock_wait, self.report):
-            plan, runner = self._prepared(before)
+            plan, runner = self._prepared()
             chosen = plan.downward(to, steps)
             if to is None:
                 _refuse_other(chosen, wanted)
@@ -131,12 +128,11 @@ class Engine:
         self, steps: int | None = None, *, on_step: Callable[[Done], None] = ignore
     ) -> list[Done]:
         """Roll back the last one, or so many, and apply them again; raises as `down` does."""
-        before = self.plan()
-        wanted = before.again(steps)
+        wanted = self.plan().again(steps)
         if not wanted:
             return []
         with self.lock.hold(self.lock_wait, self.report):
-            plan, runner = self._prepared(before)
+            plan, runner = self._prepared()
             chosen = plan.again(steps)
             _refuse_other(chosen, wanted)
             down = [_timed(runner.roll_back, step, ROLLED_BACK, on_step) for step in chosen]
@@ -175,13 +171,13 @@ class Engine:
             changed = self.history.accept(step.name, step.file.checksum)
         return step if changed else None
 
-    def _prepared(self, before: Plan) -> tuple[Plan, Runner]:
-        """Under the lock: the same files with the history as it is now, and what runs the steps."""
+    def _prepared(self) -> tuple[Plan, Runner]:
+        """Under the lock: the plan as it is now, and what runs its steps."""
         # It imports peewee-migrate, which a plan with nothing to run does without.
         from toolkit.runner import Runner
 
         self.history.prepare()
-        plan = Plan(before.found, self.history.records())
+        plan = self.plan()
         runner = Runner(
             self.database, self.lock, plan.applied, self.lock_timeout, self.is_interrupted
         )
@@ -192,13 +188,12 @@ class Engine:
         choose: Callable[[Plan], list[Step]],
         verb: Callable[[Runner], Callable[[Step], list[str]]],
     ) -> list[Rehearsed]:
-        before = self.plan()
-        if not choose(before):
+        if not choose(self.plan()):
             return []
         rehearsed: list[Rehearsed] = []
         waiting = self.lock.hold(self.lock_wait, self.report)
         with waiting, self.database.atomic() as transaction:
-            plan, runner = self._prepared(before)
+            plan, runner = self._prepared()
             for step in choose(plan):
                 statements = _tried(verb(runner), step, rehearsed) if step.transactional else None
                 rehearsed.append(Rehearsed(step.name, statements))

@@ -17,7 +17,7 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import MigrationError
 
@@ -116,6 +116,7 @@ class Content:
     code: CodeType | None = None
 
 
+@cache  # each file is planned twice, before the lock and behind it
 def _read(source: bytes, path: str) -> Content:
     try:
         tree = ast.parse(source, path)
@@ -199,15 +200,8 @@ def _is_idle(statement: ast.stmt) -> bool:
     return False
 
 
-class Found(NamedTuple):
-    """The migrations of a folder by number, and the names of files that only look like some."""
-
-    files: list[MigrationFile]
-    strays: list[str]
-
-
-def find(folder: Path) -> Found:
-    """Look through a folder; each file is read once, when it is first asked what it says.
+def find(folder: Path) -> tuple[list[MigrationFile], list[str]]:
+    """The migrations of a folder by number, and the names of files that only look like some.
 
     Any other Python file counts as one that looks like a migration, but for those that begin with
     `_` and for peewee-migrate's own conf.py. Raises MigrationError when there is no folder.
@@ -223,7 +217,7 @@ def find(folder: Path) -> Found:
         if number_of(name) is None and not name.startswith("_") and name != "conf"
     ]
     numbered = sorted((number, name) for name in names if (number := number_of(name)) is not None)
-    return Found([MigrationFile(folder / f"{name}.py") for _, name in numbered], sorted(strays))
+    return [MigrationFile(folder / f"{name}.py") for _, name in numbered], sorted(strays)
 
 
 def create(folder: Path, name: str) -> Path:
@@ -233,7 +227,7 @@ def create(folder: Path, name: str) -> Path:
     for one that is no name, or is taken.
     """
     name = _valid(name)
-    names = [file.name for file in find(folder).files]
+    names = [file.name for file in find(folder)[0]]
     if taken := [other for other in names if other.partition("_")[2] == name]:
         raise MigrationError(f"there is a migration {taken[0]}: choose another name")
     number = 1 + max((number_of(other) or 0 for other in names), default=0)

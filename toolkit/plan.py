@@ -8,13 +8,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from toolkit.errors import PlanError
-from toolkit.files import number_of
+from toolkit.files import MigrationFile, find, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
+    from pathlib import Path
 
-    from toolkit.files import Found, MigrationFile
     from toolkit.history import Record
 
 ZERO = "zero"
@@ -68,14 +68,14 @@ class Step:
 
 
 class Plan:
-    """Every step, by number: what was found in the folder, and the history's records."""
+    """Every step, by number."""
 
-    def __init__(self, found: Found, records: Sequence[Record]) -> None:
-        self.found = found
+    def __init__(self, folder: Path, records: Sequence[Record]) -> None:
+        files, strays = find(folder)
         rows = {record.name: (at, record) for at, record in enumerate(records)}
-        steps = [_step(file.name, file, rows.pop(file.name, None)) for file in found.files]
+        steps = [_step(file.name, file, rows.pop(file.name, None)) for file in files]
         steps += [_step(name, None, row) for name, row in rows.items()]
-        steps += [Step(name=stray, problem="stray file") for stray in found.strays]
+        steps += [Step(name=stray, problem="stray file") for stray in strays]
         steps.sort(key=lambda step: (number_of(step.name) or 0, step.name))
         numbers = Counter(number_of(step.name) for step in steps)
         highest = max((number_of(step.name) or 0 for step in steps if step.applied), default=0)
