@@ -171,7 +171,7 @@ class Sessions:
         return Sample.of(**json.loads(output))
 
     def _pgbench(self, case: str, clients: int, seconds: float) -> Sample:
-        """The same SQL, prepared as ours is, without a driver in Python: the limit."""
+        """The same SQL, prepared, without a driver in Python: the limit."""
         sid = "'bench-' || :n"
         data = f"'{json.dumps(DATA)}'"
         statement = {

@@ -1,5 +1,6 @@
 """Behind PgBouncer in transaction mode: migrations are led around it, and nothing is prepared."""
 
+import logging
 import os
 import pwd
 import shutil
@@ -95,13 +96,16 @@ def test_migrations_take_the_direct_connection(app, settings, pooler):
     assert f"seeded {settings.url.name} on 127.0.0.1:{pooler}" in done.stdout
 
 
-def test_sessions_prepare_nothing_that_another_client_would_meet(migrated, settings, pooler):  # noqa: ARG001 # the tables have to be there
+@pytest.mark.usefixtures("migrated")
+def test_sessions_prepare_nothing_that_another_client_would_meet(settings, pooler, caplog):
     pooled = replace(settings, url=replace(settings.url, port=pooler))
     configure(pooled)
     store = SessionStore()
-    for _ in range(2):
-        store.set("one", {"a": 1})
-        assert store.get("one") == {"a": 1}
+    with caplog.at_level(logging.DEBUG, logger="peewee"):
+        for _ in range(2):
+            store.set("one", {"a": 1})
+            assert store.get("one") == {"a": 1}
+    assert not [record for record in caplog.records if record.msg[0].startswith("EXECUTE")]
     database.close_all()
     # One client at a time: PgBouncer gives this one the same backend.
     query = "SELECT name FROM pg_prepared_statements WHERE from_sql"

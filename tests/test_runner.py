@@ -539,6 +539,22 @@ def test_a_file_that_is_edited_or_gone_meanwhile_is_refused(engine, db, write, t
     assert names(db) == ["a"]
 
 
+def test_a_file_that_was_renamed_and_applied_meanwhile_is_not_run_again(
+    engine, db, write, tmp_path
+):
+    write("001_a", table("a"))
+    engine.up()
+    write("002_b", table("b"))
+
+    def rename():
+        (tmp_path / "002_b.py").rename(tmp_path / "002_c.py")
+        db.execute_sql("INSERT INTO migratehistory (name, migrated_at) VALUES ('002_c', now())")
+
+    meanwhile(engine, rename)
+    assert engine.up(allow_out_of_order=True) == []
+    assert names(db) == ["a"]
+
+
 def test_a_dry_run_says_that_what_it_leaves_out_may_be_needed(engine, write):
     write("001_a", text("migrator.sql('CREATE TABLE a (id INTEGER)')", head="atomic = False"))
     write("002_b", text("migrator.sql('ALTER TABLE a ADD b INTEGER')"))

@@ -14,7 +14,7 @@ it, and the slot is free again; a forked process starts with a pool of its own.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from heapq import heappop, heappush
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from math import inf
@@ -33,9 +33,10 @@ from peewee import (
 from playhouse.pool import MaxConnectionsExceeded, PooledDatabase, PooledPostgresqlDatabase
 from psycopg2 import extensions
 from psycopg2.errors import (
-    DuplicatePreparedStatement,
+    DatatypeMismatch,
     FeatureNotSupported,
     InvalidSqlStatementName,
+    UndefinedFunction,
     UndefinedTable,
 )
 
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PING_AFTER_SECONDS = 30
-# It was discarded, or is there already, or what it returns has another type by now.
-UNPREPARED = (InvalidSqlStatementName, DuplicatePreparedStatement, FeatureNotSupported)
+# It was discarded; or what it returns, or compares, has another type by now.
+OUTDATED = (InvalidSqlStatementName, FeatureNotSupported, UndefinedFunction, DatatypeMismatch)
 GO_ON = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
 
 
@@ -127,29 +128,35 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
     def execute_sql(self, sql: str, params: Any = None) -> Any:  # noqa: ANN401 # Peewee's
         """Run a statement; a Prepared one is prepared first, where this connection has not yet.
 
-        Not in a transaction, which the failure of a statement that is no more would end. Behind a
-        pooler that hands out its servers by the transaction, neither.
+        It runs as plain SQL in a transaction, which the failure of one that is outdated would end;
+        behind a pooler, which hands out its servers by the transaction; and where the server cannot
+        prepare it.
         """
         try:
             if isinstance(sql, Prepared) and self._is_prepared(sql):
                 return super().execute_sql(sql.execution, params)
         except PeeweeException as error:
-            if not isinstance(getattr(error, "orig", None), UNPREPARED):
+            cause = getattr(error, "orig", None)
+            # What has a context comes from a function that it had called: it was run.
+            if not isinstance(cause, OUTDATED) or cause.diag.context:
                 raise
             self._state.conn.prepared[sql] = False
         return super().execute_sql(sql, params)
 
     def _is_prepared(self, statement: Prepared) -> bool:
-        conn: PooledConnection = self.connection()
-        if conn.get_transaction_status():
+        """Whether it is, by now, on the thread's connection, and may be executed there."""
+        state = self._state
+        if state.closed or state.conn.get_transaction_status() or not state.conn.autocommit:
             return False
-        if statement not in conn.prepared:
+        prepared: dict[Prepared, bool] = state.conn.prepared
+        if statement not in prepared:
+            prepared[statement] = False
             ((pid,),) = super().execute_sql("SELECT pg_backend_pid()").fetchall()
-            is_direct = pid == conn.get_backend_pid()  # a pooler tells a number of its own
-            if is_direct:
-                super().execute_sql(statement.preparation)
-            conn.prepared[statement] = is_direct
-        return conn.prepared[statement]
+            if pid == state.conn.get_backend_pid():  # a pooler tells a number of its own
+                with suppress(ProgrammingError):  # plain SQL then works, or says why not
+                    super().execute_sql(statement.preparation)
+                    prepared[statement] = True
+        return prepared[statement]
 
     def _connect_in_turn(self, *, reuse_if_open: bool) -> bool:
         """Connect as Peewee does, but behind those who wait already."""
