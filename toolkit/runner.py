@@ -175,13 +175,13 @@ class Runner:
         if connection.closed:
             return
         connection.rollback()  # of a transaction that the driver knows of
-        if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             self.database.execute_sql("ROLLBACK")
         connection.autocommit = True
         self.database.execute_sql("RESET lock_timeout")
 
     def _transaction_status(self) -> int:
-        return int(self.database.connection().info.transaction_status)
+        return int(self.database.connection().get_transaction_status())
 
     def _lock_timeout(self, file: MigrationFile) -> float:
         said = file.content.lock_timeout
