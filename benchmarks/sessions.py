@@ -45,8 +45,6 @@ CASES = ("get", "set", "touch", CHECK_OUT)
 CLIENTS = (1, 8)
 POOL_SIZE = 10
 SESSIONS = 1000
-WARM_UP_SECONDS = 0.1
-NODE_WARM_UP_SECONDS = 1.0  # as long as V8 takes to compile what is hot
 DATA = {"cookie": {"originalMaxAge": 86_400_000, "path": "/"}, "user": 42, "cart": [1, 2, 3]}
 RETURNED = {"get": DATA, CHECK_OUT: (1,)}
 STOCK = "stock pool"
@@ -163,7 +161,6 @@ class Sessions:
             "name": case,
             "clients": clients,
             "seconds": seconds,
-            "warmUpSeconds": NODE_WARM_UP_SECONDS,
             "sessions": SESSIONS,
             "data": DATA,
         }
@@ -224,7 +221,7 @@ def threads(operations: Operations) -> Way:
 
         def client(number: int) -> int:
             own = range(number, SESSIONS, clients)
-            repeat(operation, [f"warm-{n}" for n in own], WARM_UP_SECONDS)  # connects as well
+            repeat(operation, [f"warm-{n}" for n in own], seconds)  # connects as well
             barrier.wait()
             return repeat(operation, [f"bench-{n}" for n in own], seconds)
 

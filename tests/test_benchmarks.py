@@ -190,8 +190,7 @@ def test_a_tool_that_fails_is_told_in_its_words(bench):
 
 
 @pytest.fixture
-def using(tmp_path, settings, programs, pool, monkeypatch):  # noqa: ARG001 # the tables
-    monkeypatch.setattr(sessions, "WARM_UP_SECONDS", 0.01)
+def using(tmp_path, settings, programs, pool):  # noqa: ARG001 # the tables
     return sessions.Sessions(tmp_path, settings, programs, peers.Peers(), Results())
 
 
