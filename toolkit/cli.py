@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
 from invoke.exceptions import Exit
 
 from toolkit import report
-from toolkit.errors import DatabaseError, RefusedError, ServerError, ToolkitError
+from toolkit.errors import DatabaseError, RefusedError, ServerError, ToolkitError, driver_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ def _words(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError):
         return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-    cause = getattr(error, "orig", error)  # Peewee's errors have the driver's
+    cause = driver_error(error)
     if type(error).__module__.partition(".")[0] in ("peewee", "psycopg2"):
         diagnosis = getattr(cause, "diag", None)
         return (diagnosis and diagnosis.message_primary) or " ".join(str(cause).split())

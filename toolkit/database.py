@@ -40,7 +40,7 @@ from psycopg2.errors import (
     UndefinedTable,
 )
 
-from toolkit.errors import NoTableError, connection_error
+from toolkit.errors import NoTableError, connection_error, driver_error
 from toolkit.prepared import Prepared
 from toolkit.settings import Settings
 
@@ -136,7 +136,7 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
             if isinstance(sql, Prepared) and self._is_prepared(sql):
                 return super().execute_sql(sql.execution, params)
         except PeeweeException as error:
-            cause = getattr(error, "orig", None)
+            cause = driver_error(error)
             # What has a context comes from a function that it had called: it was run.
             if not isinstance(cause, OUTDATED) or cause.diag.context:
                 raise
@@ -385,7 +385,7 @@ def explained(settings: Settings) -> Iterator[None]:
     try:
         yield
     except ProgrammingError as error:
-        cause = getattr(error, "orig", None)  # the driver's error, which Peewee's types leave out
+        cause = driver_error(error)
         if not isinstance(cause, UndefinedTable):
             raise
         reason = cause.diag.message_primary

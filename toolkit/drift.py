@@ -15,7 +15,7 @@ from peewee import DataError, ModelIndex, ProgrammingError
 from psycopg2.errors import DuplicateTable, InsufficientPrivilege
 
 from toolkit import catalog
-from toolkit.errors import AccessDeniedError, DatabaseError
+from toolkit.errors import AccessDeniedError, DatabaseError, driver_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -206,7 +206,7 @@ def _create_schemas(database: PostgresqlDatabase, names: Iterable[str]) -> None:
         for name in names:
             database.execute_sql(f"CREATE SCHEMA {name}")
     except ProgrammingError as error:
-        if not isinstance(_cause(error), InsufficientPrivilege):
+        if not isinstance(driver_error(error), InsufficientPrivilege):
             raise
         raise AccessDeniedError(
             f"the models cannot be tried: {_reason(error)}",
@@ -221,7 +221,7 @@ def _create_tables(database: PostgresqlDatabase, models: Models, others: Models)
             database.create_tables([*models, *others], safe=False)
             _create_deferred(models)
     except (ProgrammingError, DataError) as error:
-        cause = _cause(error)
+        cause = driver_error(error)
         if isinstance(cause, InsufficientPrivilege):
             raise AccessDeniedError(
                 f"the models cannot be tried: {_reason(error)}",
@@ -258,12 +258,8 @@ def _refuse_reach(locked: Mapping[int, str], held: Collection[int]) -> None:
         raise DatabaseError(f"the models reach for what is there already: {tables}", BY_NAME)
 
 
-def _cause(error: Exception) -> object:
-    return getattr(error, "orig", error)  # Peewee's errors have the driver's
-
-
 def _reason(error: Exception) -> str:
-    diagnosis = getattr(_cause(error), "diag", None)
+    diagnosis = getattr(driver_error(error), "diag", None)
     return getattr(diagnosis, "message_primary", None) or str(error)
 
 

@@ -86,6 +86,11 @@ class TransactionEndedError(MigrationError):
     """Raised when the SQL of a file ended the transaction that it ran in."""
 
 
+def driver_error(error: BaseException) -> object:
+    """The driver's error, which Peewee's hold unknown to their types; any other is its own."""
+    return getattr(error, "orig", error)
+
+
 # What libpq and the server say, the error it means, and the way out. The first match counts.
 CONNECTION_ERRORS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     (

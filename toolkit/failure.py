@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 from peewee import PeeweeException
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, driver_error
 from toolkit.statements import hide_values
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SHOWN_CHARACTERS = 300
 
 def told(error: BaseException, statements: Sequence[Statement]) -> str:
     """What the server said, without the statements' parameters; or the exception."""
-    diagnosis = getattr(_cause(error), "diag", None)
+    diagnosis = getattr(driver_error(error), "diag", None)
     if diagnosis is not None and diagnosis.message_primary:
         hint = f" (hint: {diagnosis.message_hint})" if diagnosis.message_hint else ""
         return hide_values(diagnosis.message_primary + hint, statements)
@@ -45,7 +45,7 @@ def is_sql(error: BaseException) -> bool:
 
 
 def sqlstate(error: BaseException) -> str | None:
-    return getattr(_cause(error), "pgcode", None)
+    return getattr(driver_error(error), "pgcode", None)
 
 
 def line_in(path: str, error: BaseException) -> int | None:
@@ -58,7 +58,3 @@ def line_in(path: str, error: BaseException) -> int | None:
 def shortened(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..."
-
-
-def _cause(error: BaseException) -> object:
-    return getattr(error, "orig", error)  # Peewee's errors have the driver's

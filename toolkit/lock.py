@@ -29,17 +29,10 @@ LOST = (
     "the migrations' lock is not this session's any more: a pooler in transaction mode stands "
     "between, or the lock was given up. Set MIGRATION_DATABASE_URL to a direct connection"
 )
-HELD = """
-SELECT EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objsubid = 1
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (classid::bigint << 32 | objid::bigint) = %s
-)
-"""
 ENTER = "SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true)"
 HOLDER = """
-SELECT pid, application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+SELECT pid = pg_backend_pid(), pid, application_name,
+    to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
 FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND objsubid = 1
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -78,7 +71,8 @@ class MigrationLock:
 
     def check(self) -> None:
         """Raise LockError when the lock is not this session's; outside of a transaction too."""
-        if not self._value(HELD):
+        is_ours, *_ = self.database.execute_sql(HOLDER, (self.key,)).fetchone() or (False,)
+        if not is_ours:
             raise LockError(LOST)
 
     def reset_session(self) -> None:
@@ -114,7 +108,7 @@ class MigrationLock:
         row = self.database.execute_sql(HOLDER, (self.key,)).fetchone()
         if row is None:
             return "another session"
-        pid, application, since = row
+        _, pid, application, since = row
         return f"{application or 'a session'} (pid {pid}, connected since {since} UTC)"
 
     def _value(self, query: str, *more: str) -> object:
