@@ -182,17 +182,9 @@ class Sessions:
         # It takes whole seconds alone.
         length = ["-T", f"{seconds:.0f}"] if seconds >= 1 else ["-t", f"{SESSIONS // clients}"]
         url = self.settings.url
-        command = [
-            str(self.programs / "pgbench"),
-            "-n",
-            "-M",
-            "prepared",
-            "-h",
-            url.host,
-            "-p",
-            f"{url.port}",
-        ]
-        command += ["-U", url.user, *length, "-c", f"{clients}"]
+        command = [str(self.programs / "pgbench"), "-n", "-M", "prepared"]
+        command += ["-h", url.host, "-p", f"{url.port}", "-U", url.user]
+        command += [*length, "-c", f"{clients}"]
         command += ["-j", f"{min(clients, os.cpu_count() or 1)}", "-f", str(script), url.name]
         output = output_of("pgbench", command, env=os.environ | {"PGPASSWORD": url.password})
         [rate] = re.findall(r"^tps = ([0-9.]+)", output, re.MULTILINE)

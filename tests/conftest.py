@@ -227,6 +227,13 @@ class Project:
             env=self.environment | environment,
         )
 
+    def start(self, *words: str, **options: Any) -> subprocess.Popen:
+        """Start `invoke`, whose end the test awaits itself."""
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        place = {"cwd": self.folder, "env": self.environment}
+        command = [self.python, "-m", "invoke", *words]
+        return subprocess.Popen(command, **self.account | streams | place | options)
+
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
 

@@ -238,10 +238,7 @@ def test_db_shell_ends_at_the_first_error_of_what_it_is_fed_with_psqls_exit_code
 
 def test_psql_ends_with_the_task_that_runs_it(app, settings):
     others = f"{SESSIONS} AND pid <> pg_backend_pid()"
-    command = [sys.executable, "-m", "invoke", "db-shell"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, cwd=app.folder, env=app.environment
-    ) as process:
+    with app.start("db-shell", stdin=subprocess.PIPE) as process:
         until(lambda: execute(settings, others) == [(1,)])
         process.terminate()
         assert process.wait(30) == 128 + signal.SIGTERM
@@ -381,9 +378,7 @@ def test_db_reset_ends_the_sessions_that_are_in_the_way(app, settings):
 
 
 def test_work_goes_on_when_nobody_reads_what_it_says(app, settings):
-    command = [sys.executable, "-m", "invoke", "migrate-up", "migrate-status"]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=app.folder, env=app.environment, **streams) as process:
+    with app.start("migrate-up", "migrate-status", text=False) as process:
         process.stdout.close()
         errors = process.stderr.read()
     assert process.returncode == 0, errors
@@ -434,12 +429,11 @@ def test_sys_exit_in_a_migration_is_a_failure(app, settings):
 def test_ctrl_c_in_the_shell_cancels_the_query_and_not_the_shell(app, settings):
     """On a terminal, as a person would: the shell still answers after the Ctrl-C."""
     parent, child = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "invoke", "db-shell"],
+    process = app.start(
+        "db-shell",
         stdin=child,
         stdout=child,
         stderr=child,
-        cwd=app.folder,
         env=app.environment | {"PAGER": "", "TERM": "dumb"},
         start_new_session=True,
     )

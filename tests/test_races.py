@@ -240,20 +240,19 @@ def test_the_wait_is_a_setting_and_ends_with_2(app, held):
     assert "MIGRATE_LOCK_WAIT" in done.stderr
 
 
-def test_ctrl_c_undoes_the_step_and_ends_at_once(app, settings):
-    app.write("migrations/004_slow.py", SLOW.format(head=""))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "invoke", "migrate-up"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=app.folder,
-        env=app.environment,
-    )
+def interrupted(app, settings):
+    """Ctrl-C to a migrate-up that sleeps in a statement, and ends with 2; returns what it said."""
+    process = app.start("migrate-up")
     until(lambda: backend_is_at(settings, "pg_sleep"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 2, err
+    return out, err
+
+
+def test_ctrl_c_undoes_the_step_and_ends_at_once(app, settings):
+    app.write("migrations/004_slow.py", SLOW.format(head=""))
+    out, err = interrupted(app, settings)
     assert "Traceback" not in err
     assert "migrations/004_slow.py:5: it failed: interrupted" in err
     assert "done before it: 001_create_audit_log, 002_create_sessions, 003_index_audit_log" in err
@@ -281,18 +280,7 @@ def test_ctrl_c_that_a_statement_catches_ends_the_run_behind_its_step(app, setti
     """psycopg2 loses a KeyboardInterrupt in a statement that ends with a notice."""
     app.write("migrations/004_catches.py", CATCHES)
     app.write("migrations/005_next.py", CATCHES.replace("pg_sleep(30)", "pg_sleep(0)"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "invoke", "migrate-up"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=app.folder,
-        env=app.environment,
-    )
-    until(lambda: backend_is_at(settings, "pg_sleep"))
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=WAIT_SECONDS)
-    assert process.returncode == 2, err
+    out, err = interrupted(app, settings)
     assert "applied 004_catches" in out
     assert "005_next.py: interrupted before it" in err
     assert "005_next" not in history(settings)

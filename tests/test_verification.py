@@ -2,8 +2,6 @@
 
 import re
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from time import sleep
 from uuid import uuid4
@@ -256,14 +254,7 @@ def sleeping(app, settings):
 
     def start(up="SELECT 1", down="SELECT 1"):
         app.write("migrations/004_slow.py", file(up, down))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "invoke", "migrate-verify"],
-            cwd=app.folder,
-            env=app.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = app.start("migrate-verify")
         processes.append(process)
         until(lambda: execute(settings, f"SELECT count(*) {SLEEPING}") == [(1,)])
         return process
