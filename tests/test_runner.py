@@ -388,17 +388,22 @@ def test_a_file_that_leaves_a_transaction_open_has_done_nothing(engine, db, writ
     assert applied(engine) == ["001_a"]
 
 
-def test_what_a_file_sets_for_its_session_is_not_the_next_ones(engine, db, write):
+@pytest.mark.parametrize("head", ["", "atomic = False"])
+def test_what_a_file_sets_for_its_session_is_not_the_next_ones(engine, db, write, head):
     db.execute_sql("CREATE SCHEMA shop")
-    role = db.execute_sql("SELECT current_user").fetchone()
-    sets = "migrator.sql('SET search_path = shop; SET ROLE pg_monitor; SET statement_timeout = 1')"
-    for number, head in ((1, ""), (3, "atomic = False")):
-        write(f"00{number}_sets", text(sets, head=head))
-        write(f"00{number + 1}_table", table(f"t{number}"))
+    before = settings_of(db)
+    sets = "SET search_path = shop; SET ROLE pg_monitor; SET statement_timeout = '1h'"
+    write("001_sets", text(f'migrator.sql("{sets}")', head=head))
+    write("002_table", table("a"))
     engine.up()
-    assert names(db) == ["t1", "t3"]
-    assert db.execute_sql("SELECT current_user").fetchone() == role
+    assert names(db) == ["a"]
+    assert settings_of(db) == before
     assert db.execute_sql("SHOW client_connection_check_interval").fetchone() == ("2s",)
+
+
+def settings_of(db):
+    settings = ("role", "search_path", "statement_timeout")
+    return {name: db.execute_sql(f"SHOW {name}").fetchone() for name in settings}
 
 
 def test_what_pg_dump_writes_first_does_not_hide_the_history(engine, write):
