@@ -1,0 +1,99 @@
+"""The errors that the library raises on purpose.
+
+    FoundationError
+    ├── SettingsError           settings are missing or invalid; the message names each of them
+    ├── ProjectError            a part of the project, such as its models or seeds, cannot be used
+    ├── RefusedError            the task must not run here, such as db-reset in production
+    ├── InvalidValueError       a column cannot hold a value; also a ValueError
+    ├── AppendOnlyError         a call would change or delete a row of the audit trail
+    ├── DatabaseError           the database cannot be used
+    │   ├── UnavailableError    no server accepts connections at the address, or not yet
+    │   ├── AccessDeniedError   the server refuses the user, the password or the request
+    │   ├── NoDatabaseError     the server has no database of this name
+    │   └── NoTableError        a table is missing: a migration is pending
+    ├── ServerError             a development server cannot be started or stopped
+    └── MigrationError          a migration cannot be created
+        ├── PlanError           the request is refused before anything runs
+        ├── LockError           another runner holds the migrations' lock, or this one lost it
+        ├── TransactionEndedError  the SQL of a file ended its own transaction
+        └── MigrationFailedError   a migration or a rollback failed
+            └── LockTimeoutError   a migration waited too long for a lock of another session
+
+Each message states the failure, its place, and a fix where there is one. None contains a password.
+"""
+
+
+class FoundationError(Exception):
+    """Raised when a request cannot be fulfilled; the message is written for a person."""
+
+
+class SettingsError(FoundationError):
+    """Raised when settings are missing or invalid; the message names each of them."""
+
+
+class ProjectError(FoundationError):
+    """Raised when a part of the project, such as its models or seeds, cannot be used."""
+
+
+class RefusedError(FoundationError):
+    """Raised when a task must not run in this environment."""
+
+
+class InvalidValueError(FoundationError, ValueError):
+    """Raised for a value that a column or a parameter cannot hold; the message names it."""
+
+
+class AppendOnlyError(FoundationError):
+    """Raised by a call that would change or delete a row of the audit trail."""
+
+
+class DatabaseError(FoundationError):
+    """Raised when the database cannot be used; `reason` is the message without the fix."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}\nFix: {fix}")
+        self.reason = reason
+
+
+class UnavailableError(DatabaseError):
+    """Raised when no PostgreSQL accepts connections at the address, or not yet."""
+
+
+class AccessDeniedError(DatabaseError):
+    """Raised when the server refuses the user, the password or the request."""
+
+
+class NoDatabaseError(DatabaseError):
+    """Raised when the server has no database of this name."""
+
+
+class NoTableError(DatabaseError):
+    """Raised when a table is missing from the database."""
+
+
+class ServerError(FoundationError):
+    """Raised when a development server cannot be started or stopped."""
+
+
+class MigrationError(FoundationError):
+    """Raised when a migration cannot be created, applied or rolled back."""
+
+
+class PlanError(MigrationError):
+    """Raised before anything runs; the message has every reason."""
+
+
+class LockError(MigrationError):
+    """Raised when another runner holds the migrations' lock, or this one lost it."""
+
+
+class TransactionEndedError(MigrationError):
+    """Raised when the SQL of a file ended the transaction that the file runs in."""
+
+
+class MigrationFailedError(MigrationError):
+    """Raised when a migration or a rollback failed; the message describes what remains of it."""
+
+
+class LockTimeoutError(MigrationFailedError):
+    """Raised when a migration waited too long for a lock of another session."""
