@@ -1,20 +1,9 @@
-"""The tables, one a file. MODELS lists every one; nothing else finds them."""
+"""The tables, one file each. MODELS lists all of them: the tasks know no others."""
 
-from models.audit_entry import audit_context
-from models.audit_log import AppendOnlyError, AuditLog
-from models.base import BaseModel
-from models.jsonb import UnfitError
-from models.session import Session, SessionStore
+from models.audit_log import AuditLog
+from models.base import BaseModel, database
+from models.session import Session
 
 MODELS: list[type[BaseModel]] = [AuditLog, Session]
 
-__all__ = [
-    "MODELS",
-    "AppendOnlyError",
-    "AuditLog",
-    "BaseModel",
-    "Session",
-    "SessionStore",
-    "UnfitError",
-    "audit_context",
-]
+__all__ = ["MODELS", "AuditLog", "BaseModel", "Session", "database"]

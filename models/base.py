@@ -1,21 +1,15 @@
-"""What every model shares: the pooled database."""
+"""The base of every model, on the process's pool of connections."""
 
-from typing import Any
+from pathlib import Path
 
+from dbfoundation import Pool
 from peewee import Model
 
-from toolkit.database import database
-
-__all__ = ["BaseModel", "database"]
+database = Pool(Path(__file__).resolve().parent.parent / ".env")
 
 
 class BaseModel(Model):
-    """A model on the pooled database."""
+    """A model on the pool."""
 
     class Meta:
         database = database
-
-    @classmethod
-    def bound(cls) -> Any:  # noqa: ANN401 # a Database of Peewee's, whose types leave much out
-        """The database that the model is bound to: the pool, or what a test binds in its place."""
-        return cls._meta.database

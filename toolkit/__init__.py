@@ -1,1 +1,0 @@
-"""The machinery: settings, connection, server and migrations; knows no table of ours."""

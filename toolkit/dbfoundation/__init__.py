@@ -1,0 +1,50 @@
+"""PostgreSQL for a service on Peewee: proven migrations, a pool, sessions, an audit trail.
+
+A running service finds its public names here. Each is imported at its first use, so that importing
+the package is cheap. The errors are in `dbfoundation.errors`, the tasks in `dbfoundation.tasks`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dbfoundation.runtime.audit import AuditTrail
+    from dbfoundation.runtime.audit_entry import audit_context
+    from dbfoundation.runtime.fields import Timestamp6Field
+    from dbfoundation.runtime.pool import Pool
+    from dbfoundation.runtime.prepared import Prepared
+    from dbfoundation.runtime.seeding import Row, Seeded, insert_missing
+    from dbfoundation.runtime.sessions import SessionStore
+    from dbfoundation.settings import Settings
+
+__all__ = [
+    "AuditTrail",
+    "Pool",
+    "Prepared",
+    "Row",
+    "Seeded",
+    "SessionStore",
+    "Settings",
+    "Timestamp6Field",
+    "audit_context",
+    "insert_missing",
+]
+
+_MODULES = {
+    "AuditTrail": "runtime.audit",
+    "Pool": "runtime.pool",
+    "Prepared": "runtime.prepared",
+    "Row": "runtime.seeding",
+    "Seeded": "runtime.seeding",
+    "SessionStore": "runtime.sessions",
+    "Settings": "settings",
+    "Timestamp6Field": "runtime.fields",
+    "audit_context": "runtime.audit_entry",
+    "insert_missing": "runtime.seeding",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 # any public name
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,1 @@
+"""For a running service: connections, the pool, prepared statements, sessions, the audit trail."""

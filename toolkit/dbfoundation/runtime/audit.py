@@ -1,0 +1,211 @@
+"""The audit trail: who did what to which thing, and when. Rows are added, and never changed."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
+
+import peewee
+
+from dbfoundation.errors import AppendOnlyError
+from dbfoundation.runtime.audit_entry import Details, Entity, Entry, id_text, identify, to_row
+from dbfoundation.runtime.models import get_database, get_meta, quote_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    Base = peewee.Model
+else:
+    Base = object
+
+COLUMNS = ("action", "entity_type", "entity_id", "user_id", "details")
+# Characters of COPY data in one piece for the driver; a longer row is one piece.
+CHUNK = 65_536
+
+
+class AuditTrail(Base):
+    """A mixin for a model of any table: `class AuditLog(AuditTrail, BaseModel)`.
+
+    The model has the fields id, action, entity_type, entity_id, user_id, details (jsonb) and
+    timestamp. `record` and `record_many` mask secrets and take missing values from the audit
+    context; the server sets the timestamp and the model's other fields to their defaults. The other
+    methods read a page of at most `limit` rows, newest first; `before` is the last row of the page
+    before. No method updates or deletes a row; SQL, or a query built without the model, still can.
+    """
+
+    if TYPE_CHECKING:
+        id: Any
+        entity_type: Any
+        entity_id: Any
+        user_id: Any
+        timestamp: Any
+
+    @classmethod
+    def record(cls, action: str, **entry: Unpack[Details]) -> Self:
+        """Add a row, in the caller's transaction if there is one; returns it as it is stored.
+
+        Raises InvalidValueError, which names the column, for a value that the column cannot hold.
+        """
+        values = to_row(_max_lengths(cls), action, **entry)
+        names, places = ", ".join(COLUMNS), ", ".join(["%s"] * len(COLUMNS))
+        insert = f"INSERT INTO {quote_table(cls)} ({names}) VALUES ({places}) RETURNING *"  # noqa: S608 # the table is quoted, the columns are constants
+        database = get_database(cls)
+        with database.connection_context():
+            cursor = database.execute_sql(insert, values)
+            stored = zip(cursor.description, cursor.fetchone(), strict=True)
+        # During a deployment, the table may have a column that the model does not have.
+        fields = get_meta(cls).columns
+        known = [(fields[column.name], value) for column, value in stored if column.name in fields]
+        return cls(**{field.name: field.python_value(value) for field, value in known})
+
+    @classmethod
+    def record_many(cls, entries: Iterable[Entry]) -> int:
+        """Add many rows by COPY, all of them or none; returns their number.
+
+        The entries are streamed: memory does not grow with their number. COPY occupies the thread's
+        connection, so the iterable must not use it. Raises as `record` does.
+        """
+        database = get_database(cls)
+        with database.connection_context():
+            # COPY is atomic by itself; the savepoint lets the caller's transaction continue.
+            is_idle = not database.connection().info.transaction_status
+            with nullcontext() if is_idle else database.savepoint():
+                return _copy(cls, database.cursor(), entries)
+
+    @classmethod
+    def for_entity(
+        cls, entity: Entity, *, before: Self | None = None, limit: int = 100
+    ) -> list[Self]:
+        """The events of a model's instance, or of a thing by its type and its id."""
+        entity_type, entity_id = identify(entity)
+        conditions = (cls.entity_type == entity_type, cls.entity_id == entity_id)
+        return cls._page((cls.id,), before, limit, *conditions)
+
+    @classmethod
+    def for_user(
+        cls, user_id: object, *, before: Self | None = None, limit: int = 100
+    ) -> list[Self]:
+        """The events of a user."""
+        return cls._page((cls.id,), before, limit, cls.user_id == id_text(user_id, "user_id"))
+
+    @classmethod
+    def between(
+        cls, start: datetime, end: datetime, *, before: Self | None = None, limit: int = 100
+    ) -> list[Self]:
+        """The events from `start` on and before `end`, which have a time zone."""
+        if start.tzinfo is None or end.tzinfo is None:
+            raise ValueError("start and end: must have a time zone")
+        key = (cls.timestamp, cls.id)
+        return cls._page(key, before, limit, cls.timestamp >= start, cls.timestamp < end)
+
+    @classmethod
+    def _page(
+        cls, key: tuple[Any, ...], before: Self | None, limit: int, *conditions: object
+    ) -> list[Self]:
+        """The page after `before`; an index ends in the key, so that each page costs the same."""
+        if limit < 1:
+            raise ValueError("limit: must be 1 or more")
+        query: Any = cls.select().where(*conditions).order_by(*(column.desc() for column in key))
+        if before is not None:
+            last = [getattr(before, column.name) for column in key]
+            if None in last:
+                raise ValueError("before: must be a row that was read from the database")
+            query = query.where(peewee.Tuple(*key) < peewee.Tuple(*last))
+        with get_database(cls).connection_context():
+            return list(query.limit(limit))
+
+    @classmethod
+    def insert(cls, *args: Any, **values: Any) -> Any:  # noqa: ANN401 # Peewee's
+        return _without_update(super().insert(*args, **values))
+
+    @classmethod
+    def insert_many(cls, *args: Any, **values: Any) -> Any:  # noqa: ANN401 # Peewee's
+        return _without_update(super().insert_many(*args, **values))
+
+    @classmethod
+    def insert_from(cls, *args: Any) -> Any:  # noqa: ANN401 # Peewee's
+        return _without_update(super().insert_from(*args))
+
+    @classmethod
+    def update(cls, *_: object, **__: object) -> NoReturn:
+        _refuse()
+
+    @classmethod
+    def delete(cls) -> NoReturn:
+        _refuse()
+
+    @classmethod
+    def truncate_table(cls, **_: object) -> NoReturn:
+        _refuse()
+
+    @classmethod
+    def drop_table(cls, *_: object, **__: object) -> NoReturn:
+        _refuse()
+
+
+class CopySource:
+    """Entries as a file in COPY's text format, read chunk by chunk."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.chunks = chunks
+        self.error: BaseException | None = None
+
+    def read(self, _: int) -> bytes:
+        """The next rows, nothing at the end; keeps an error, which the driver replaces."""
+        try:
+            return next(self.chunks, b"")
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+def _max_lengths(model: type[peewee.Model]) -> dict[str, int | None]:
+    fields = get_meta(model).columns
+    return {name: getattr(fields[name], "max_length", None) for name in COLUMNS}
+
+
+def _copy(model: type[peewee.Model], cursor: Any, entries: Iterable[Entry]) -> int:  # noqa: ANN401 # the driver's
+    """COPY the entries; returns their number. An error of the iterable replaces COPY's own."""
+    source = CopySource(_chunks(_max_lengths(model), entries))
+    copy = f"COPY {quote_table(model)} ({', '.join(COLUMNS)}) FROM STDIN"
+    try:
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # not in its types
+            cursor.copy_expert(copy, source)
+    except Exception as error:
+        raise (source.error or error) from None
+    return int(cursor.rowcount)
+
+
+def _chunks(max_lengths: dict[str, int | None], entries: Iterable[Entry]) -> Iterator[bytes]:
+    lines: list[str] = []
+    size = 0
+    for entry in entries:
+        line = "\t".join(map(_escape, to_row(max_lengths, **entry))) + "\n"
+        lines.append(line)
+        size += len(line)
+        if size > CHUNK:
+            yield "".join(lines).encode()
+            lines.clear()
+            size = 0
+    yield "".join(lines).encode()
+
+
+def _escape(text: str | None) -> str:
+    """A value in COPY's text format."""
+    if text is None:
+        return r"\N"
+    if text.isalnum():
+        return text
+    text = text.replace("\\", "\\\\").replace("\t", "\\t")
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _without_update(query: Any) -> Any:  # noqa: ANN401 # Peewee's
+    """The same INSERT, unable to update a row at a conflict; it may ignore one."""
+    query.on_conflict = _refuse
+    return query
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise AppendOnlyError("the audit trail is append-only: no row is updated or deleted")
