@@ -1,0 +1,1 @@
+"""A schema as the server's catalog describes it, and the differences between two."""

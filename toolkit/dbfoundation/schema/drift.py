@@ -1,0 +1,128 @@
+"""Drift: the differences between the live schema and the models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dbfoundation.runtime.models import get_meta
+from dbfoundation.schema import catalog
+from dbfoundation.schema.comparison import compare
+from dbfoundation.schema.wanted import wanted_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from peewee import Model, PostgresqlDatabase
+
+    from dbfoundation.schema.catalog import SchemaObject
+    from dbfoundation.schema.comparison import Difference
+    from dbfoundation.schema.wanted import Schemas
+
+# The kinds of objects that a model can declare, and the details of them that it cannot.
+DECLARABLE = ("table", "column", "constraint", "index", "sequence")
+UNDECLARABLE = {"comment", "row security", "forced row security", "replica identity"}
+# The first schema of a search_path that has a table.
+FIND_SCHEMA = """
+SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = %s AND n.nspname = ANY(%s)
+ORDER BY pg_catalog.array_position(%s, n.nspname::text) LIMIT 1
+"""
+
+
+def find_drift(
+    database: PostgresqlDatabase, models: Sequence[type[Model]], ignored: Collection[str]
+) -> list[Difference]:
+    """The differences of the live schema (left) and the models (right), without the ignored tables.
+
+    A model's table is in the schema that the model names, or in the first schema of the session's
+    search_path that has a table of this name. A table without a model is a difference only in the
+    schemas of the models' tables, and in the schema in which the session creates tables.
+
+    Raises AccessDeniedError for a user without CREATE on the database. Raises DatabaseError for
+    models that the server rejects, or whose SQL uses a live table.
+    """
+    path = catalog.search_path(database)
+    schemas = {model: _schema_of(database, model, path) for model in models}
+    others = {model: _schema_of(database, model, path) for model in _referenced(models)}
+    wanted, restored = wanted_schema(database, schemas, others, path)
+    live = _live_schema(database, schemas, path, wanted)
+    names = _compared_names(wanted, live, ignored)
+    found, found_restored = (
+        compare(_declarable(live, names), _declarable(objects, names))
+        for objects in (wanted, restored)
+    )
+    # A live schema that was restored from a dump differs from only one of the two.
+    in_both = {(difference.subject, difference.left) for difference in found_restored}
+    return [difference for difference in found if (difference.subject, difference.left) in in_both]
+
+
+def _schema_of(database: PostgresqlDatabase, model: type[Model], path: Sequence[str]) -> str:
+    """The schema of the model's table, or the one in which the session would create it."""
+    meta = get_meta(model)
+    if meta.schema:
+        return str(meta.schema)
+    found = database.execute_sql(FIND_SCHEMA, (meta.table_name, path, path)).fetchone()
+    return str(found[0]) if found else next(iter(path), "public")
+
+
+def _referenced(models: Iterable[type[Model]]) -> set[type[Model]]:
+    """The other models that these refer to, directly or through others."""
+    given = {*models}
+    known = new = given
+    while new:
+        new = {other for model in new for other in get_meta(model).refs.values()} - known
+        known = known | new
+    return known - given
+
+
+def _live_schema(
+    database: PostgresqlDatabase,
+    schemas: Schemas,
+    path: Sequence[str],
+    wanted: Iterable[SchemaObject],
+) -> list[SchemaObject]:
+    """The objects in the models' schemas, and the models' sequences in the rest of the path."""
+    home = {*path[:1], *schemas.values()}
+    sequences = {thing.name for thing in wanted if thing.kind == "sequence"}
+    return catalog.read(database, schemas=list(home), path=path) + [
+        thing
+        for thing in catalog.read(database, schemas=list({*path} - home), path=path)
+        if thing.kind == "sequence" and thing.name in sequences
+    ]
+
+
+def _compared_names(
+    wanted: Sequence[SchemaObject], live: Sequence[SchemaObject], ignored: Collection[str]
+) -> set[str]:
+    """The names of the tables to compare, and of the sequences that the models create for them."""
+    tables = {
+        thing.name
+        for thing in [*wanted, *live]
+        if thing.kind == "table" and not _is_partition(thing)
+    }
+    tables = {name for name in tables if name.replace('"', "") not in ignored}
+    return tables | {
+        thing.name
+        for thing in wanted
+        if thing.kind == "sequence" and (thing.table is None or thing.table in tables)
+    }
+
+
+def _is_partition(thing: SchemaObject) -> bool:
+    """Whether a table is a partition; only its parent is compared."""
+    return thing.details.get("parents", "").startswith("PARTITION OF")
+
+
+def _declarable(objects: Iterable[SchemaObject], names: Collection[str]) -> list[SchemaObject]:
+    """The objects of these tables and sequences, reduced to what a model can declare."""
+    return [
+        replace(
+            thing,
+            details={
+                name: text for name, text in thing.details.items() if name not in UNDECLARABLE
+            },
+        )
+        for thing in objects
+        if thing.kind in DECLARABLE and (thing.name in names or thing.table in names)
+    ]
