@@ -1,4 +1,4 @@
-"""What a connection is told: every statement is noted, and none may end the transaction."""
+"""The statements of a migration: recorded as sent, and refused if they end a transaction."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from psycopg2.extensions import cursor
 from psycopg2.sql import Composable
 
-from toolkit.errors import MigrationError
+from dbfoundation.errors import MigrationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from peewee import PostgresqlDatabase
 
-# What may hold a semicolon, or a word that is none of SQL's.
+# Text that may contain a semicolon, or a word that is not a keyword.
 OPAQUE = re.compile(
     r"""--[^\n]* | /\*.*?\*/  # comments
     | \bE'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*'  # literals
@@ -34,39 +34,43 @@ ENDS_TRANSACTION = re.compile(
 )
 # The body of an SQL function, which has its own BEGIN and END.
 SQL_BODY = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
-# May change a setting of the session; an UPDATE does not, and is as good as one that does.
+# May change a setting of the session; it also matches an UPDATE, which costs one more RESET.
 SETS = re.compile(r"\b(SET|set_config)\b", re.IGNORECASE)
-# A value as long as this is no word of the server's, and is hidden without its quotes as well.
-TELLING_CHARACTERS = 6
+# A shorter value is replaced in quotes only, because the server's own words may contain it.
+MIN_UNQUOTED_CHARACTERS = 6
 
 
 @dataclass
 class Statement:
-    """A statement as it was written, its parameters, and as it was sent with them."""
+    """The text of a statement, its parameters, and the text that was sent with them."""
 
     text: str
     values: Any
     sent: str = ""
 
 
-def hide_values(message: str, statements: Iterable[Statement]) -> str:
-    """What the server said, without the parameters that it quotes of this statement or another."""
-    values = {text for statement in statements for text in _texts(statement.values)}
+def redact_parameters(message: str, statements: Iterable[Statement]) -> str:
+    """The message without the statements' parameters, because the server quotes them in errors.
+
+    Without this, `invalid input syntax for type integer: "hunter2"` shows a password in the log of
+    a deployment.
+    """
+    values = {text for statement in statements for text in _parameter_texts(statement.values)}
     for value in sorted(values, key=len, reverse=True):
         message = message.replace(f'"{value}"', '"..."')
-        if len(value) >= TELLING_CHARACTERS:
+        if len(value) >= MIN_UNQUOTED_CHARACTERS:
             message = message.replace(value, "...")
     return message
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Each value in it as a text."""
+def _parameter_texts(value: object) -> Iterator[str]:
+    """The text of each parameter, also of those in lists and mappings."""
     value = getattr(value, "adapted", value)  # psycopg2's wrappers
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple | set):
         for item in value:
-            yield from _texts(item)
+            yield from _parameter_texts(item)
     elif value not in (None, ""):
         yield str(value)
 
@@ -84,26 +88,26 @@ def ends_transaction(text: str) -> bool:
     return any(ENDS_TRANSACTION.match(statement) for statement in plain.split(";"))
 
 
-class NotingCursor(cursor):
-    """A cursor that adds each statement to a list before it is sent.
+class RecordingCursor(cursor):
+    """A cursor that adds each statement to a list before sending it.
 
-    With `transaction`, one that would begin or end a transaction is not sent: MigrationError.
+    With `in_transaction`, a statement that would begin or end a transaction raises MigrationError.
     """
 
     def __init__(
-        self, *args: Any, statements: list[Statement], transaction: bool, **kwargs: Any
+        self, *args: Any, statements: list[Statement], in_transaction: bool, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.statements = statements
-        self.transaction = transaction
+        self.in_transaction = in_transaction
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 # psycopg2's name
         text = query.as_string(self) if isinstance(query, Composable) else query
         text = text.decode() if isinstance(text, bytes) else text
-        if self.transaction and ends_transaction(text):
+        if self.in_transaction and ends_transaction(text):
             raise MigrationError(
-                "it begins or ends a transaction itself: leave that to the engine, or say "
-                "`atomic = False` to run the file outside of one"
+                "a statement begins or ends a transaction, which the engine does.\n"
+                "Fix: remove it, or set `atomic = False` to run the file outside of a transaction"
             )
         statement = Statement(text, vars)
         self.statements.append(statement)
@@ -111,7 +115,7 @@ class NotingCursor(cursor):
             super().execute(query, vars)
         except (IndexError, TypeError, ValueError) as error:
             raise MigrationError(
-                f"{type(error).__name__}: {error}; a lone % is written %%: {text}"
+                f"{type(error).__name__}: {error}: {text}\nFix: write a single % as %%"
             ) from error
         finally:
             statement.sent = (self.query or b"").decode()
@@ -122,14 +126,14 @@ class NotingCursor(cursor):
 
 
 @contextmanager
-def noted(
-    database: PostgresqlDatabase, statements: list[Statement], *, transaction: bool
+def record_statements(
+    database: PostgresqlDatabase, statements: list[Statement], *, in_transaction: bool
 ) -> Iterator[None]:
-    """Note in the list what the database's connection is told during the block."""
+    """Add the statements of the database's connection to the list during the block."""
     connection = database.connection()
     before = connection.cursor_factory
     connection.cursor_factory = partial(
-        NotingCursor, statements=statements, transaction=transaction
+        RecordingCursor, statements=statements, in_transaction=in_transaction
     )
     try:
         yield
