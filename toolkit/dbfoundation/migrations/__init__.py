@@ -1,0 +1,1 @@
+"""Migrations: files, history, lock, plan, the engine that runs them, and the proofs."""

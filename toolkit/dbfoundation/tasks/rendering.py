@@ -1,0 +1,164 @@
+"""The output of the tasks as lines of text and as values for JSON; prints nothing.
+
+Times are in milliseconds, and an address has no password.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from dbfoundation.migrations.engine import Done, DryRunStep
+    from dbfoundation.migrations.plan import Step
+    from dbfoundation.migrations.verification import ProofResult
+    from dbfoundation.schema.catalog import SchemaObject
+    from dbfoundation.schema.comparison import Difference
+    from dbfoundation.settings import Settings
+
+
+def step(done: Done) -> str:
+    return f"{done.verb} {done.name}  {_milliseconds(done.seconds)}"
+
+
+def total(done: Sequence[Done], seconds: float, settings: Settings) -> str:
+    verbs = Counter(step.verb for step in done)
+    counts = ", ".join(f"{count} {verb}" for verb, count in verbs.items())
+    return f"{counts} in {_milliseconds(seconds)}: {settings.url}"
+
+
+def dry_run(steps: Sequence[DryRunStep], settings: Settings) -> Iterator[str]:
+    for step in steps:
+        yield f"-- {step.name}"
+        if step.statements is None:
+            yield "-- not tried: it runs outside of a transaction (atomic = False)"
+        for statement in step.statements or ():
+            yield _with_semicolon(statement.strip().rstrip(";"))
+    yield f"-- dry run, nothing was changed: {settings.url}"
+
+
+def status(steps: Sequence[Step], settings: Settings) -> Iterator[str]:
+    for step in steps:
+        yield f"{_when(step.applied_at)}  {step.name}"
+    yield from _problems(steps)
+    applied = sum(step.applied for step in steps)
+    yield f"{applied} applied, {len(steps) - applied} pending on {settings.url}"
+
+
+def status_json(steps: Sequence[Step], settings: Settings) -> dict[str, Any]:
+    migrations = [
+        {
+            "name": step.name,
+            "state": "applied" if step.applied else "pending",
+            "applied_at": step.applied_at.isoformat() if step.applied_at else None,
+            "problem": step.problem_kind,
+        }
+        for step in steps
+    ]
+    return {"database": f"{settings.url}", "migrations": migrations}
+
+
+def check(
+    steps: Sequence[Step],
+    differences: Sequence[Difference],
+    not_compared: str | None,
+    settings: Settings,
+) -> Iterator[str]:
+    pending = [step for step in steps if not step.applied]
+    problems = [step for step in steps if step.problem]
+    for step in pending:
+        yield f"pending: {step.name}"
+    yield from _problems(steps)
+    for difference in differences:
+        yield difference.describe("the database", "the model")
+    if not_compared:
+        yield f"not compared: {not_compared}"
+    found = {"pending": pending, "with a problem": problems, "different": differences}
+    counts = ", ".join(f"{len(things)} {name}" for name, things in found.items() if things)
+    yield f"{counts or 'the models and the database agree'}: {settings.url}"
+
+
+def check_json(
+    steps: Sequence[Step],
+    differences: Sequence[Difference],
+    not_compared: str | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    return {
+        "database": f"{settings.url}",
+        "pending": [step.name for step in steps if not step.applied],
+        "problems": [{"name": s.name, "problem": s.problem} for s in steps if s.problem],
+        "differences": [
+            {"subject": d.subject, "database": d.left, "model": d.right} for d in differences
+        ],
+        "error": not_compared,
+    }
+
+
+def proof(result: ProofResult) -> Iterator[str]:
+    verdict = "irreversible" if result.irreversible else "faulty" if result.problems else "verified"
+    yield f"{verdict} {result.name}  {_milliseconds(result.seconds)}"
+    for problem in result.problems:
+        yield f"! {problem}"
+
+
+def proof_total(results: Sequence[ProofResult], seconds: float, settings: Settings) -> str:
+    if not results:
+        return f"no migration to verify: {settings.url}"
+    faulty = ", ".join(result.name for result in results if result.problems)
+    irreversible = ", ".join(result.name for result in results if result.irreversible)
+    verdict = f"faulty: {faulty}" if faulty else "every rollback undoes its migration"
+    exception = f" (except the irreversible {irreversible})" if irreversible else ""
+    return (
+        f"{verdict}{exception}, in {_milliseconds(seconds)}: scratch database beside {settings.url}"
+    )
+
+
+def schema(objects: Sequence[SchemaObject]) -> Iterator[str]:
+    from dbfoundation.schema.catalog import one_line
+
+    widths: Counter[str | None] = Counter()
+    for thing in objects:
+        if thing.kind == "column":
+            widths[thing.table] = max(widths[thing.table], len(_label(thing)))
+    for thing in objects:
+        indent, width = ("  ", widths[thing.table]) if thing.table else ("", 0)
+        details = " ".join(thing.details.values())
+        yield one_line(f"{indent}{_label(thing):{width}}  {details}".rstrip())
+
+
+def schema_json(objects: Sequence[SchemaObject], settings: Settings) -> dict[str, Any]:
+    values = [
+        {"kind": thing.kind, "name": thing.name, "table": thing.table, **thing.details}
+        for thing in objects
+    ]
+    return {"database": f"{settings.url}", "schema": values}
+
+
+def _with_semicolon(statement: str) -> str:
+    """The statement with a semicolon, outside of a comment at its end."""
+    return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
+
+
+def _label(thing: SchemaObject) -> str:
+    if thing.kind == "column":
+        return thing.name.removeprefix(f"{thing.table}.")
+    return f"{thing.kind} {thing.name}"
+
+
+def _problems(steps: Sequence[Step]) -> Iterator[str]:
+    return (f"! {step.describe_problem()}" for step in steps if step.problem)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def _when(applied_at: datetime | None) -> str:
+    if applied_at is None:
+        return "pending".ljust(len("0000-00-00 00:00:00 UTC"))
+    return f"{applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

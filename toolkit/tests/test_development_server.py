@@ -1,0 +1,316 @@
+"""db-up and db-down: the order of the providers, foreign servers, taken ports, and psql."""
+
+import fcntl
+import os
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Thread
+from time import monotonic
+
+import pytest
+
+from dbfoundation.errors import AccessDeniedError, ServerError
+from dbfoundation.server import binaries, development
+from dbfoundation.server.compose import Compose
+from dbfoundation.server.development import DevelopmentServer, listens
+from dbfoundation.server.local import LocalServer
+from tests.support import PASSWORD, PROJECT, at_database, free_port, ignore, make_settings, until
+
+needs_programs = pytest.mark.skipif(
+    binaries.unavailable_reason() is not None,
+    reason=f"db-up --via local: {binaries.unavailable_reason()}",
+)
+
+
+class FakeProvider:
+    """A provider whose server never starts; it may have a psql and a port."""
+
+    name = "Fake"
+    storage = "nowhere"
+
+    def __init__(self, *, unavailable=None, advice="install Fake", psql=None, own_port=None):
+        self.unavailable = unavailable
+        self.own_port = own_port
+        self.advice = advice
+        self.command = psql
+
+    def unavailable_reason(self):
+        return self.unavailable
+
+    def start(self, report):
+        report("pulling its image")
+        raise ServerError("its image cannot be pulled")
+
+    def port(self):
+        return self.own_port
+
+    def stop(self, report):
+        raise AssertionError(report)
+
+    def log(self):
+        return ""
+
+    def psql(self):
+        return self.command
+
+
+@contextmanager
+def hang_up():
+    """A port where a program accepts each connection and closes it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                connection.close()
+
+        thread = Thread(target=accept)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def development_server(folder, settings, report=ignore, **providers):
+    return DevelopmentServer(folder, settings, report, providers)
+
+
+@needs_programs
+def test_the_data_survive_db_down_and_db_up(project):
+    port = str(free_port())
+    exported = {"DB_PORT": port, "DB_PASSWORD": PASSWORD}
+    up = ("db-up", "--via=local", "migrate-up", "seed")
+    first = project.invoke(*up, **exported)
+    assert first.returncode == 0, first
+    assert f"app on 127.0.0.1:{port} answers: started by a private server" in first.stdout
+    assert "inserted 12, unchanged 0" in first.stdout
+    again = project.invoke("db-up", **exported)
+    assert again.stdout == f"app on 127.0.0.1:{port} answers: already running\n"
+
+    down = project.invoke("db-down", **exported)
+    assert down.stdout == "stopped a private server; the data stay\n"
+    assert "nothing to stop" in project.invoke("db-down", **exported).stdout
+    assert project.invoke("migrate-up", **exported).returncode == 2
+
+    second = project.invoke(*up, **exported)
+    assert "nothing to apply" in second.stdout
+    assert "inserted 0, unchanged 12" in second.stdout
+    assert PASSWORD not in first.stdout + first.stderr + second.stdout + second.stderr
+
+
+@needs_programs
+def test_another_port_moves_the_server_and_the_connection(project_with_server_data):
+    here = project_with_server_data
+    here.invoke("db-up", "--via=local", "migrate-up")
+    old, new = here.environment["DB_PORT"], str(free_port())
+    moved = here.invoke("db-up", "--via=local", "migrate-status", DB_PORT=new)
+    assert moved.returncode == 0, moved
+    assert f"3 applied, 0 pending on app on 127.0.0.1:{new}" in moved.stdout
+    assert not listens("127.0.0.1", int(old))
+
+    again = here.invoke("db-up", DB_PORT=new)
+    assert "answers: already running" in again.stdout
+    back = here.invoke("db-up", "--via=local", "migrate-status")
+    assert f"3 applied, 0 pending on app on 127.0.0.1:{old}" in back.stdout, back
+    assert not listens("127.0.0.1", int(new))
+
+    here.invoke("db-up", "--via=local", DB_PORT=new)
+    down = here.invoke("db-down", DB_PORT=new)
+    assert down.stdout == "stopped a private server; the data stay\n"
+    assert not listens("127.0.0.1", int(new))
+    up = here.invoke("db-up", "--via=local", "migrate-status")
+    assert f"3 applied, 0 pending on app on 127.0.0.1:{old}" in up.stdout, up
+
+
+@needs_programs
+def test_an_exported_url_moves_the_server_too(project_with_server_data):
+    port = free_port()
+    url = replace(make_settings().url, host="localhost", port=port, name="shop")
+    exported = {"DATABASE_URL": url.render(with_password=True), "DB_PORT": "", "DB_PASSWORD": ""}
+    done = project_with_server_data.invoke("db-up", "--via=local", "migrate-up", **exported)
+    assert done.returncode == 0, done
+    assert f": shop on localhost:{port}\n" in done.stdout
+
+
+@needs_programs
+def test_two_db_ups_at_once_both_succeed(project_with_server_data):
+    def up(_):
+        return project_with_server_data.invoke_process("db-up", "--via=local")
+
+    with ThreadPoolExecutor(2) as executor:
+        both = list(executor.map(up, range(2)))
+    assert [done.returncode for done in both] == [0, 0], both
+    ends = sorted(done.stdout.rpartition("answers: ")[2] for done in both)
+    assert ends == ["already running\n", "started by a private server\n"]
+
+
+@needs_programs
+def test_data_of_another_password_are_an_error_with_a_fix(project_with_server_data):
+    done = project_with_server_data.invoke("db-up", "--via=local", DB_PASSWORD="another")
+    assert done.returncode == 2
+    assert "created with another user or password" in done.stderr
+    assert "or remove the folder" in done.stderr
+    assert "nothing to stop" in project_with_server_data.invoke("db-down").stdout
+
+
+@needs_programs
+def test_a_server_that_refuses_the_password_is_stopped_again(private_server, tmp_path):
+    private_server.stop(ignore)
+    url = replace(private_server.settings.url, password="other")
+    other = LocalServer(private_server.home, replace(private_server.settings, url=url))
+    with pytest.raises(AccessDeniedError, match="remove the folder"):
+        development_server(tmp_path, other.settings, local=other).start()
+    assert private_server.port() is None
+
+
+@needs_programs
+def test_a_provider_that_fails_is_reported_and_the_next_one_is_tried(private_server, tmp_path):
+    private_server.stop(ignore)
+    reports = []
+    providers = {"docker": FakeProvider(), "local": private_server}
+    server = development_server(tmp_path, private_server.settings, reports.append, **providers)
+    assert server.start() == "a private server"
+    assert "Fake: its image cannot be pulled" in reports
+
+
+@needs_programs
+def test_the_provider_that_worked_last_is_tried_first(private_server, tmp_path):
+    providers = {"docker": FakeProvider(), "local": private_server}
+    reports = []
+    server = development_server(tmp_path, private_server.settings, reports.append, **providers)
+    private_server.stop(ignore)
+    server.start()
+    assert "starting PostgreSQL: Fake" in reports
+    assert (tmp_path / ".postgres" / "last-way").read_text() == "local"
+    private_server.stop(ignore)
+    reports.clear()
+    server.start()
+    assert reports[0] == "starting PostgreSQL: a private server"
+
+
+def test_without_any_provider_each_reason_and_each_fix_is_named(tmp_path):
+    settings = make_settings(port=free_port())
+    docker = FakeProvider(unavailable="no Docker engine answers", advice="install Docker")
+    local = FakeProvider(unavailable="not installed", advice=binaries.ADVICE)
+    with pytest.raises(ServerError) as caught:
+        development_server(tmp_path, settings, docker=docker, local=local).start()
+    for words in ("no Docker engine", "not installed", "Docker;", "PostgreSQL 15", "binaries"):
+        assert words in str(caught.value)
+
+
+def test_a_provider_that_is_there_and_fails_needs_no_advice_to_install_another(tmp_path):
+    server = development_server(tmp_path, make_settings(port=free_port()), docker=FakeProvider())
+    with pytest.raises(ServerError, match=r"its image cannot be pulled$"):
+        server.start()
+
+
+def test_without_a_password_no_server_is_started(project):
+    done = project.invoke("db-up", DATABASE_URL=f"postgresql://app@127.0.0.1:{free_port()}/app")
+    assert done.returncode == 2
+    assert "Fix: set DB_PASSWORD" in done.stderr
+
+
+def test_an_unknown_provider_is_an_error_with_the_known_ones(project):
+    done = project.invoke("db-up", "--via=podman")
+    assert done.returncode == 2
+    assert done.stderr == "error: --via accepts docker or local, not podman\n"
+
+
+def test_the_container_is_no_provider_for_an_address_that_it_is_not_published_on():
+    settings = make_settings(host="::1", port=free_port())
+    assert "published on 127.0.0.1" in Compose(PROJECT, settings).unavailable_reason()
+
+
+def test_no_server_is_started_for_an_address_of_another_machine(project):
+    url = "postgresql://app:app@192.0.2.1/app"  # TEST-NET-1 (RFC 5737): no machine has it
+    done = project.invoke("db-up", DATABASE_URL=url, DB_CONNECT_TIMEOUT="1")
+    assert done.returncode == 2
+    assert "Fix: start that server; db-up starts one on this machine only" in done.stderr
+
+
+def test_a_port_that_another_program_has_is_an_error_with_the_setting(project, monkeypatch):
+    monkeypatch.setattr(development, "FOREIGN_SERVER_SECONDS", 0.1)
+    with hang_up() as port:
+        done = project.invoke("db-up", DB_PORT=str(port))
+    assert done.returncode == 2
+    assert f"port {port} is taken by a program that is not our database" in done.stderr
+    assert "Fix: set DB_PORT" in done.stderr
+
+
+def test_waiting_for_a_listener_is_reported(monkeypatch, tmp_path):
+    monkeypatch.setattr(development, "FOREIGN_SERVER_SECONDS", 1.5)
+    reports = []
+    with hang_up() as port, pytest.raises(ServerError, match="set DB_PORT"):
+        development_server(tmp_path, make_settings(port=port), reports.append).start()
+    assert reports == [f"waiting for app on 127.0.0.1:{port}: 1 s"]
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_only_our_own_server_gets_the_longer_wait(tmp_path, monkeypatch, is_ours):
+    """It may be starting. A provider's server on another port does not make a listener ours."""
+    monkeypatch.setattr(development, "FOREIGN_SERVER_SECONDS", 0.1)
+    monkeypatch.setattr(development, "START_SECONDS", 2.0)
+    started = monotonic()
+    with hang_up() as port:
+        provider = FakeProvider(own_port=port if is_ours else free_port())
+        server = development_server(tmp_path, make_settings(port=port), local=provider)
+        with pytest.raises(ServerError, match="set DB_PORT"):
+            server.start()
+    assert (monotonic() - started > 2) is is_ours
+
+
+def test_a_server_that_refuses_the_user_is_an_error_with_the_settings(project, server):
+    done = project.invoke("db-up", DB_PORT=str(server.url.port))
+    assert done.returncode == 2
+    assert "If that server is not yours, set DB_PORT" in done.stderr
+
+
+def test_a_running_server_is_left_alone(app):
+    done = app.invoke("db-up")
+    assert done.stdout.endswith("answers: already running\n")
+
+
+def test_psql_is_the_one_on_path_without_a_password_among_its_arguments(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    settings = make_settings(password="hidden")
+    provider = FakeProvider(psql=["provider's"])
+    command, environment = development_server(tmp_path, settings, local=provider).psql()
+    assert command[0] == "/usr/bin/psql"
+    assert not any("hidden" in word for word in command)
+    assert (environment["PGPASSWORD"], environment["PGTZ"]) == ("hidden", "UTC")
+
+
+def test_without_psql_on_path_the_last_provider_that_has_one_is_used(tmp_path, monkeypatch):
+    """A container's psql reads no file of this machine, so it comes last."""
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    docker, local = FakeProvider(psql=["in the container"]), FakeProvider(psql=["beside initdb"])
+    settings = make_settings()
+    both = development_server(tmp_path, settings, docker=docker, local=local)
+    assert both.psql()[0][0] == "beside initdb"
+    local.command = None
+    assert both.psql()[0][0] == "in the container"
+
+
+def test_without_any_psql_the_error_has_a_fix(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(ServerError, match="Fix: install the client of PostgreSQL 15"):
+        development_server(tmp_path, make_settings(), local=FakeProvider()).psql()
+
+
+def test_a_second_db_up_waits_for_the_first_and_reports_that(tmp_path, server):
+    reports = []
+    first = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    second = development_server(tmp_path, at_database(server, "postgres"), reports.append)
+    with ThreadPoolExecutor(1) as executor:
+        outcome = executor.submit(second.start)
+        until(lambda: reports)
+        os.close(first)
+        assert outcome.result() is None
+    assert reports == ["waiting for another db-up or db-down of this project"]

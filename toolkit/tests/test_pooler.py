@@ -1,0 +1,115 @@
+"""PgBouncer in transaction mode: a lost lock is noticed, and no statement is prepared."""
+
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dbfoundation import SessionStore
+from dbfoundation.errors import MigrationFailedError
+from dbfoundation.migrations.engine import Engine
+from dbfoundation.runtime.connection import dedicated
+from dbfoundation.server.development import listens
+from models import Session, database
+from tests.support import execute, free_port, until
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
+
+CONFIGURATION = """
+[databases]
+* = host={url.host} port={url.port} user={url.user} password='{password}'
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+ignore_startup_parameters = options, extra_float_digits
+default_pool_size = 5
+logfile = {folder}/log
+"""
+
+
+@pytest.fixture
+def pooler(server):
+    """The port of a PgBouncer in front of the tests' server."""
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="dbfoundation-test-pooler-"))
+    file = folder / "pgbouncer.ini"
+    password = server.url.password.replace("'", "''")
+    file.write_text(
+        CONFIGURATION.format(url=server.url, password=password, port=port, folder=folder)
+    )
+    account = {}
+    if not os.geteuid():
+        nobody = pwd.getpwnam("nobody")
+        account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        for path in (folder, file):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    process = subprocess.Popen(
+        [PGBOUNCER, "-q", str(file)], cwd="/", stderr=subprocess.DEVNULL, **account
+    )
+    until(lambda: listens("127.0.0.1", port))
+    yield port
+    process.terminate()
+    process.wait()
+    shutil.rmtree(folder)
+
+
+STEP = """
+def migrate(migrator, database, *, fake=False):
+    migrator.sql("CREATE TABLE {name} (id INTEGER)")
+
+def rollback(migrator, database, *, fake=False):
+    migrator.sql("DROP TABLE {name}")
+"""
+
+
+def test_a_migration_fails_when_its_lock_belongs_to_another_backend(settings, pooler, tmp_path):
+    for number, name in enumerate("ab", start=1):
+        (tmp_path / f"00{number}_{name}.py").write_text(STEP.format(name=name))
+    pooled = replace(settings, url=replace(settings.url, port=pooler))
+    runner, stranger = dedicated(pooled, "runner"), dedicated(pooled, "stranger")
+    # A stranger's transaction takes the backend with the lock, so the next step gets another one.
+    with runner.connection_context(), stranger.connection_context():
+        with pytest.raises(MigrationFailedError, match="set MIGRATION_DATABASE_URL") as caught:
+            Engine(runner, tmp_path).up(on_step=lambda _: stranger.begin())
+        stranger.rollback()
+    assert "002_b" in str(caught.value)
+    assert execute(settings, "SELECT name FROM migratehistory") == [("001_a",)]
+    assert execute(settings, "SELECT to_regclass('b')") == [(None,)]
+
+
+def test_migrations_use_the_direct_connection_and_seeds_the_pooler(app, settings, pooler):
+    direct = app.environment["DATABASE_URL"]
+    pooled = direct.replace(f":{settings.url.port}/", f":{pooler}/")
+    done = app.invoke("migrate-up", "seed", DATABASE_URL=pooled, MIGRATION_DATABASE_URL=direct)
+    assert done.returncode == 0, done
+    assert "3 applied in" in done.stdout
+    assert f"on 127.0.0.1:{settings.url.port}\n" in done.stdout
+    assert f"seeded {settings.url.name} on 127.0.0.1:{pooler}" in done.stdout
+
+
+@pytest.mark.usefixtures("migrated")
+def test_sessions_leave_no_prepared_statement_on_a_shared_backend(settings, pooler, caplog):
+    pooled = replace(settings, url=replace(settings.url, port=pooler))
+    database.configure(pooled)
+    store = SessionStore(Session)
+    with caplog.at_level(logging.DEBUG, logger="peewee"):
+        for _ in range(2):
+            store.set("one", {"a": 1})
+            assert store.get("one") == {"a": 1}
+    assert not [record for record in caplog.records if record.msg[0].startswith("EXECUTE")]
+    database.close_all()
+    # One client at a time: PgBouncer gives this one the same backend.
+    query = "SELECT name FROM pg_prepared_statements WHERE from_sql"
+    backends = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    assert execute(pooled, query) == []
+    assert execute(pooled, f"{backends} AND pid <> pg_backend_pid()") == [(1,)]  # the fixture's
