@@ -1,1 +1,0 @@
-"""What this project costs beside what a user would pick instead: `invoke bench`."""
