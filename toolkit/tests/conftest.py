@@ -101,6 +101,15 @@ def settings(worker_database):
     return worker_database
 
 
+@pytest.fixture(scope="module")
+def module_connection(worker_database):
+    """A connection to an empty database, for all tests of a module."""
+    empty_database(worker_database)
+    connection = dedicated(worker_database, "test")
+    with connection.connection_context():
+        yield connection
+
+
 @pytest.fixture
 def db(settings):
     """A connection to the test's database, outside of the pool."""

@@ -2,11 +2,9 @@
 
 import pytest
 
-from dbfoundation.runtime.connection import dedicated
 from dbfoundation.schema.catalog import read
 from dbfoundation.schema.comparison import compare
 from tests.one_of_everything import STATEMENTS
-from tests.support import empty_database
 
 CHANGES = {
     "view's query": (
@@ -132,14 +130,11 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def everything(worker_database):
+def everything(module_connection):
     """A connection to a database with one object of every kind."""
-    empty_database(worker_database)
-    connection = dedicated(worker_database, "test")
-    with connection.connection_context():
-        for statement in STATEMENTS:
-            connection.execute_sql(statement)
-        yield connection
+    for statement in STATEMENTS:
+        module_connection.execute_sql(statement)
+    return module_connection
 
 
 @pytest.fixture(scope="module")

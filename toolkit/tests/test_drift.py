@@ -3,9 +3,7 @@
 import pytest
 from peewee import DeferredForeignKey, ForeignKeyField, IntegerField, Model
 
-from dbfoundation.runtime.connection import dedicated
 from tests.bookshop import BOOKS, BOOKSHOP, create_tables, describe_drift
-from tests.support import empty_database
 
 CHANGES = {
     "type": (
@@ -217,21 +215,18 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def module_connection(worker_database):
+def bookshop(module_connection):
     """A connection to a database with the bookshop's tables."""
-    empty_database(worker_database)
-    connection = dedicated(worker_database, "test")
-    with connection.connection_context():
-        create_tables(connection, *BOOKSHOP)
-        assert describe_drift(connection) == []
-        yield connection
+    create_tables(module_connection, *BOOKSHOP)
+    assert describe_drift(module_connection) == []
+    return module_connection
 
 
 @pytest.fixture
-def live(module_connection):
+def live(bookshop):
     """The same connection, in a transaction that is rolled back at the end of the test."""
-    with module_connection.atomic() as transaction:
-        yield module_connection
+    with bookshop.atomic() as transaction:
+        yield bookshop
         transaction.rollback()
 
 

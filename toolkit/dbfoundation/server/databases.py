@@ -1,4 +1,4 @@
-"""The databases of a server: check that one answers, create one, drop one."""
+"""The databases of a server: check that a database answers, create one, drop one."""
 
 from __future__ import annotations
 
