@@ -1,11 +1,11 @@
-"""The fixtures: one server, a new database for each test, and the models' pool on it."""
+"""The fixtures: one server, a database that is emptied for each test, and the models' pool."""
 
 from pathlib import Path
 
 import pytest
 from dbfoundation.migrations.engine import Engine
 from dbfoundation.runtime.connection import dedicated
-from dbfoundation.testing import fresh_database, running_server
+from dbfoundation.testing import empty_database, fresh_database, running_server
 
 from models import database
 
@@ -19,11 +19,18 @@ def server():
         yield settings
 
 
-@pytest.fixture
-def settings(server):
-    """Settings of an empty database."""
+@pytest.fixture(scope="session")
+def test_database(server):
+    """Settings of a database for these tests."""
     with fresh_database(server) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def settings(test_database):
+    """Settings of the database, empty."""
+    empty_database(test_database)
+    return test_database
 
 
 @pytest.fixture

@@ -45,6 +45,39 @@ services:
 """
 
 
+EMPTY = """
+DO $$
+DECLARE
+    statement text;
+BEGIN
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid();
+    FOR statement IN
+        SELECT format('DROP EVENT TRIGGER %I', evtname) FROM pg_event_trigger
+        UNION ALL
+        SELECT format('DROP EXTENSION %I CASCADE', extname) FROM pg_extension
+            WHERE extname <> 'plpgsql'
+        UNION ALL
+        SELECT format('DROP PUBLICATION %I', pubname) FROM pg_publication
+        UNION ALL
+        SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
+            WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+        UNION ALL
+        SELECT format('ALTER DATABASE %I RESET ALL', current_database())
+        UNION ALL
+        SELECT 'CREATE SCHEMA public AUTHORIZATION pg_database_owner'
+        UNION ALL
+        SELECT 'GRANT USAGE ON SCHEMA public TO PUBLIC'
+        UNION ALL
+        SELECT 'COMMENT ON SCHEMA public IS ''standard public schema'''
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+END
+$$
+"""
+
+
 @contextmanager
 def running_server(password: str | None = None) -> Iterator[Settings]:
     """Settings of a running server, at a database that exists.
@@ -76,6 +109,11 @@ def fresh_database(server: Settings, prefix: str = "test_") -> Iterator[Settings
         yield fresh
     finally:
         drop_database(fresh)
+
+
+def empty_database(settings: Settings) -> None:
+    """Drop everything in a database, and end its other sessions; faster than a new database."""
+    _execute(settings, EMPTY)
 
 
 def environment_for(settings: Settings) -> dict[str, str]:

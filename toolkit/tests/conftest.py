@@ -16,7 +16,7 @@ from dbfoundation.runtime.connection import dedicated
 from dbfoundation.server import binaries
 from dbfoundation.server.databases import create_database, drop_database
 from dbfoundation.server.local import LocalServer
-from dbfoundation.testing import URL_VARIABLE, running_server
+from dbfoundation.testing import URL_VARIABLE, empty_database, running_server
 from models import database
 from tests.support import (
     PASSWORD,
@@ -27,7 +27,6 @@ from tests.support import (
     clean_environment,
     copy_project,
     copy_server_data,
-    empty_database,
     free_port,
     local_home,
     local_server,

@@ -133,44 +133,6 @@ def assert_error(done: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in done.stderr
 
 
-EMPTY = """
-DO $$
-DECLARE
-    statement text;
-BEGIN
-    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid();
-    FOR statement IN
-        SELECT format('DROP EVENT TRIGGER %I', evtname) FROM pg_event_trigger
-        UNION ALL
-        SELECT format('DROP EXTENSION %I CASCADE', extname) FROM pg_extension
-            WHERE extname <> 'plpgsql'
-        UNION ALL
-        SELECT format('DROP PUBLICATION %I', pubname) FROM pg_publication
-        UNION ALL
-        SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
-            WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-        UNION ALL
-        SELECT format('ALTER DATABASE %I RESET ALL', current_database())
-        UNION ALL
-        SELECT 'CREATE SCHEMA public AUTHORIZATION pg_database_owner'
-        UNION ALL
-        SELECT 'GRANT USAGE ON SCHEMA public TO PUBLIC'
-        UNION ALL
-        SELECT 'COMMENT ON SCHEMA public IS ''standard public schema'''
-    LOOP
-        EXECUTE statement;
-    END LOOP;
-END
-$$
-"""
-
-
-def empty_database(settings: Settings) -> None:
-    """Drop everything in a database, and end its sessions; ten times as fast as a new database."""
-    execute(settings, EMPTY)
-
-
 def backend_is_at(settings: Settings, words: str) -> bool:
     """Whether another session of the database runs a statement with these words."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND state <> 'idle'"

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from dbfoundation.migrations.engine import Engine
+from dbfoundation.testing import empty_database
 from tests.migration_files import creates, migration
-from tests.support import PROJECT, backend_is_at, empty_database, execute, rounds, until
+from tests.support import PROJECT, backend_is_at, execute, rounds, until
 
 RUNNERS = 8
 WAIT_SECONDS = 30

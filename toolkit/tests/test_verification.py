@@ -8,7 +8,8 @@ from dbfoundation.errors import MigrationFailedError
 from dbfoundation.migrations.engine import Engine
 from dbfoundation.migrations.verification import verify
 from dbfoundation.runtime.connection import dedicated
-from tests.support import empty_database, execute
+from dbfoundation.testing import empty_database
+from tests.support import execute
 
 UP = "def migrate(migrator, database, *, fake=False):\n    migrator.sql({!r})\n\n\n"
 DOWN = "def rollback(migrator, database, *, fake=False):\n    migrator.sql({!r})\n"
