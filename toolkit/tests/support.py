@@ -199,12 +199,15 @@ def local_home(project: Project) -> LocalServer:
     return LocalServer(home_of(project.folder), make_settings())
 
 
-ROOT_PROJECT = (".env", "docker-compose.yml", "migrations", "models", "pyproject.toml", "seeds.py")
+ROOT_PROJECT = (
+    *(".env", "docker-compose.yml", "pyproject.toml", "seeds.py", "tasks.py"),
+    *("migrations", "models", "tests"),
+)
 
 
 def copy_root(folder: Path) -> Path:
     """A copy of the root's project, without the library."""
-    for name in (*ROOT_PROJECT, "tasks.py", "tests"):
+    for name in ROOT_PROJECT:
         source = LIBRARY.parent / name
         if source.is_dir():
             ignore = shutil.ignore_patterns("__pycache__")
