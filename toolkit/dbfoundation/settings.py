@@ -19,15 +19,13 @@ import os
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from io import StringIO
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
 from environs import Env, EnvValidationError, validate
 
+from dbfoundation.env_file import read_env_file
 from dbfoundation.errors import SettingsError
-from dbfoundation.url import FORM, PARTS, DatabaseURL, reconcile
+from dbfoundation.url import PARTS, DatabaseURL, reconcile, whole_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +84,7 @@ class Settings:
 
         Raises SettingsError with every problem.
         """
-        file = _read_env_file(env_file)
+        file = read_env_file(env_file, os.environ)
         env = FileEnv(file)
         positive = validate.Range(min=1, error="must be 1 or more")
         environments = ["development", "test", "production"]
@@ -181,34 +179,17 @@ def _split_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _read_env_file(env_file: Path) -> dict[str, str | None]:
-    """The values of a .env; raises SettingsError for a line that is no assignment."""
-    try:
-        text = env_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{env_file.name} cannot be read: {error}") from error
-    invalid = [f"{line.original.line}" for line in parse_stream(StringIO(text)) if line.error]
-    if invalid:
-        raise SettingsError(
-            f"{env_file.name}, line {', '.join(invalid)}: not of the form NAME=value"
-        )
-    return dotenv_values(stream=StringIO(text))
-
-
 def _migration_url(shell: Source, file: Source, problems: Problems) -> DatabaseURL | None:
     """The address for migrations; an exported address of the database hides the one in .env."""
     is_exported = any(shell.get(name) for name in ("DATABASE_URL", *PARTS))
     text = shell.get(MIGRATION_URL) or (None if is_exported else file.get(MIGRATION_URL))
     if not text:
         return None
-    own_problems: Problems = defaultdict(list)
-    url = reconcile({"DATABASE_URL": text}, {}, own_problems)
-    if own_problems:
-        reasons = own_problems.get("DATABASE_URL", [f"not a whole address, {FORM}"])
-        problems[MIGRATION_URL].extend(reasons)
-    return url
+    try:
+        return whole_url(text)
+    except ValueError as error:
+        problems[MIGRATION_URL].append(str(error))
+        return None
 
 
 def _describe(problems: Problems) -> str:

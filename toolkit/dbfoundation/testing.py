@@ -25,7 +25,7 @@ from dbfoundation.server.databases import create_database, drop_database
 from dbfoundation.server.development import DevelopmentServer
 from dbfoundation.server.local import LocalServer
 from dbfoundation.settings import Settings
-from dbfoundation.url import DEFAULT_PORT, FORM, DatabaseURL, parse_url
+from dbfoundation.url import PARTS, DatabaseURL, whole_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,6 +119,7 @@ def empty_database(settings: Settings) -> None:
 def environment_for(settings: Settings) -> dict[str, str]:
     """The environment for a program, such as `invoke`, that has to use the settings' database."""
     return settings.child_environment() | {
+        **dict.fromkeys(PARTS, ""),  # an empty part counts as missing
         "APP_ENV": "test",
         "DATABASE_URL": settings.url.render(with_password=True),
         "MIGRATION_DATABASE_URL": "",
@@ -127,11 +128,9 @@ def environment_for(settings: Settings) -> dict[str, str]:
 
 def _given_server(text: str) -> Settings:
     try:
-        parts, parameters = parse_url(text)
-        port = int(parts.pop("port", DEFAULT_PORT))
-        url = DatabaseURL(port=port, parameters=parameters, **parts)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{URL_VARIABLE} is not a whole address, {FORM}") from error
+        url = whole_url(text)
+    except ValueError as error:
+        raise SettingsError(f"{URL_VARIABLE}: {error}") from error
     return Settings(url=url, app_env="test")
 
 

@@ -23,7 +23,8 @@ CORE = "errors url settings"
 ROOMS = {
     "errors": "",
     "url": "errors psycopg2",
-    "settings": "errors url dotenv environs",
+    "env_file": "errors dotenv",
+    "settings": "errors url env_file environs",
     "runtime": f"{CORE} peewee playhouse psycopg2",
     "schema": f"{CORE} runtime peewee psycopg2",
     "migrations": f"{CORE} runtime schema peewee peewee_migrate playhouse psycopg2",

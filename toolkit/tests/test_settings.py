@@ -117,8 +117,10 @@ def test_only_a_database_on_this_machine_may_be_destroyed(load, host, may_destro
         ({"DATABASE_URL": "postgresql://app:hid@den@127.0.0.1/app"}, ["DATABASE_URL"]),
         ({"DATABASE_URL": "postgresql://app:hid%zzden@127.0.0.1/app"}, ["DATABASE_URL"]),
         ({"DATABASE_URL": "postgresql://app:hidden@127.0.0.1"}, ["DB_NAME"]),
-        ({"DATABASE_URL": "postgresql://127.0.0.1/app"}, ["DB_USER"]),
-        ({"DATABASE_URL": "postgresql://app:hidden@/app"}, ["DB_HOST"]),
+        ({"DATABASE_URL": "postgresql://app:hidden@a,,b/app"}, ["DATABASE_URL"]),
+        ({"DATABASE_URL": "postgresql://app:hidden@a:1,b:x/app"}, ["DATABASE_URL"]),
+        ({"DB_PORT": "5432,5433"}, ["DB_PORT"]),
+        ({"DB_PORT": "9" * 5000}, ["DB_PORT"]),
         ({"DATABASE_URL": "postgresql://app:hidden@h/app?service=other"}, ["DATABASE_URL"]),
         ({"DATABASE_URL": "postgresql://app:hidden@h:0/app"}, ["DATABASE_URL"]),
         (
@@ -179,9 +181,9 @@ def test_an_exported_database_hides_the_files_address_for_migrations(load):
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("postgresql://:hidden@127.0.0.1:6000/app", "not a whole address, postgresql://USER"),
+        ("postgresql://me:hidden@127.0.0.1:6000", "not a whole address, postgresql://USER"),
         ("postgresql://me:hidden@h/app?schema=x", 'invalid URI query parameter: "schema"'),
-        ("postgresql://me:hid@den@h/app", "not a host name or IP address"),
+        ("postgresql://me:hid@den@h/app", "not a host name, an IP address or"),
     ],
 )
 def test_an_invalid_address_for_migrations_is_named(load, url, reason):

@@ -117,7 +117,7 @@ class DevelopmentServer:
                     f"{error.reason}\nFix: start that server; db-up starts one on this machine "
                     "only (DB_HOST=127.0.0.1)."
                 ) from error
-            if not listens(url.host, url.port):
+            if not listens(url.host, int(url.port)):
                 return False
             self._wait_for_listener()
         except DatabaseError as error:
