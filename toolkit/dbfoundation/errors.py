@@ -8,6 +8,7 @@
     ├── AppendOnlyError         a call would change or delete a row of the audit trail
     ├── DatabaseError           the database cannot be used
     │   ├── UnavailableError    no server accepts connections at the address, or not yet
+    │   │   └── StartingError   a server is there, and starts, recovers or shuts down
     │   ├── AccessDeniedError   the server refuses the user, the password or the request
     │   ├── NoDatabaseError     the server has no database of this name
     │   └── NoTableError        a table is missing: a migration is pending
@@ -57,6 +58,10 @@ class DatabaseError(FoundationError):
 
 class UnavailableError(DatabaseError):
     """Raised when no PostgreSQL accepts connections at the address, or not yet."""
+
+
+class StartingError(UnavailableError):
+    """Raised when a PostgreSQL is there, but starts, recovers or shuts down: waiting may help."""
 
 
 class AccessDeniedError(DatabaseError):

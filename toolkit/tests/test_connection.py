@@ -6,7 +6,6 @@ import pytest
 
 from dbfoundation.errors import AccessDeniedError, NoDatabaseError, UnavailableError
 from dbfoundation.runtime.connection import connected, dedicated
-from dbfoundation.runtime.server_errors import connection_error
 from tests.support import PASSWORD, free_port
 
 
@@ -45,9 +44,3 @@ def test_the_error_of_a_failed_connection_has_a_fix_and_no_password(server, chan
         pass
     assert PASSWORD not in str(caught.value)
     assert "wrong" not in str(caught.value)
-
-
-def test_the_error_of_a_pooler_that_refuses_options_names_the_setting():
-    """PgBouncer refuses them unless ignore_startup_parameters lists them."""
-    error = connection_error("FATAL:  unsupported startup parameter: options", "there")
-    assert "MIGRATION_DATABASE_URL" in str(error)

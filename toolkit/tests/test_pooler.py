@@ -6,15 +6,17 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dbfoundation import SessionStore
-from dbfoundation.errors import MigrationFailedError
+from dbfoundation.errors import DatabaseError, MigrationFailedError
 from dbfoundation.migrations.engine import Engine
 from dbfoundation.runtime.connection import dedicated
+from dbfoundation.server import databases
 from dbfoundation.server.development import listens
 from models import Session, database
 from tests.support import execute, free_port, until
@@ -31,7 +33,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-ignore_startup_parameters = options, extra_float_digits
+ignore_startup_parameters = {ignored}
 default_pool_size = 5
 logfile = {folder}/log
 """
@@ -40,13 +42,19 @@ logfile = {folder}/log
 @pytest.fixture
 def pooler(server):
     """The port of a PgBouncer in front of the tests' server."""
+    with running_pooler(server, ignored="options, extra_float_digits") as port:
+        yield port
+
+
+@contextmanager
+def running_pooler(server, ignored):
+    """A PgBouncer that ignores some parameters of a connection and refuses others."""
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="dbfoundation-test-pooler-"))
     file = folder / "pgbouncer.ini"
     password = server.url.password.replace("'", "''")
-    file.write_text(
-        CONFIGURATION.format(url=server.url, password=password, port=port, folder=folder)
-    )
+    values = {"url": server.url, "password": password, "port": port, "folder": folder}
+    file.write_text(CONFIGURATION.format(ignored=ignored, **values))
     account = {}
     if not os.geteuid():
         nobody = pwd.getpwnam("nobody")
@@ -113,3 +121,11 @@ def test_sessions_leave_no_prepared_statement_on_a_shared_backend(settings, pool
     backends = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     assert execute(pooled, query) == []
     assert execute(pooled, f"{backends} AND pid <> pg_backend_pid()") == [(1,)]  # the fixture's
+
+
+def test_a_pooler_that_refuses_options_is_an_error_with_both_settings(server):
+    with running_pooler(server, ignored="extra_float_digits") as port:
+        pooled = replace(server, url=replace(server.url, port=port))
+        with pytest.raises(DatabaseError, match="Set MIGRATION_DATABASE_URL") as caught:
+            databases.check(pooled)
+    assert "ignore_startup_parameters" in str(caught.value)

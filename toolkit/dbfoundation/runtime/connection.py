@@ -9,7 +9,8 @@ from peewee import OperationalError, PostgresqlDatabase, ProgrammingError
 from psycopg2.errors import UndefinedTable
 
 from dbfoundation.errors import NoTableError
-from dbfoundation.runtime.server_errors import connection_error, driver_error, server_message
+from dbfoundation.runtime.connection_errors import connection_error
+from dbfoundation.runtime.server_errors import driver_error, server_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def connected(database: PostgresqlDatabase, settings: Settings) -> Iterator[None
     try:
         database.connect()
     except OperationalError as error:
-        raise connection_error(error, settings.url) from error
+        raise connection_error(error, settings) from error
     try:
         yield
     finally:

@@ -1,52 +1,6 @@
-"""The server's errors: their messages, and the library's error for a failed connection."""
+"""The messages and codes of the server's errors."""
 
 from __future__ import annotations
-
-import re
-
-from dbfoundation.errors import AccessDeniedError, DatabaseError, NoDatabaseError, UnavailableError
-
-# libpq gives no SQLSTATE for a failed connection, so its text decides. The first match counts.
-CONNECTION_ERRORS: tuple[tuple[str, type[DatabaseError], str], ...] = (
-    (
-        r"authentication failed|no password supplied|role .+ does not exist|no pg_hba\.conf entry",
-        AccessDeniedError,
-        "check DB_USER and DB_PASSWORD, or DATABASE_URL.",
-    ),
-    (
-        r"unsupported startup parameter",
-        DatabaseError,
-        (
-            "this is a pooler. Set MIGRATION_DATABASE_URL to a direct connection, and give "
-            "PgBouncer `ignore_startup_parameters = options` for everything else."
-        ),
-    ),
-    (
-        r"database .+ does not exist",
-        NoDatabaseError,
-        "create it with `invoke db-reset` in development; or check DB_NAME, or DATABASE_URL.",
-    ),
-    (
-        (
-            r"refused|timeout|timed out|closed the connection|starting up|shutting down"
-            r"|reset by peer|translate host name|unreachable|no route|received invalid response"
-        ),
-        UnavailableError,
-        "start a server on this machine with `invoke db-up`; or check DB_HOST and DB_PORT.",
-    ),
-    (r"", DatabaseError, "check DATABASE_URL, and what the server allows."),
-)
-
-
-def connection_error(error: Exception, address: object) -> DatabaseError:
-    """The library's error for a connection that failed."""
-    text = " ".join(str(error).split())
-    kind, fix = next(
-        (kind, fix)
-        for pattern, kind, fix in CONNECTION_ERRORS
-        if re.search(pattern, text, re.IGNORECASE)
-    )
-    return kind(f"cannot connect to {address}: {text}", fix)
 
 
 def driver_error(error: BaseException) -> BaseException:

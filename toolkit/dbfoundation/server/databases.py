@@ -10,7 +10,8 @@ from psycopg2 import sql
 from psycopg2.errors import InsufficientPrivilege
 
 from dbfoundation.errors import AccessDeniedError
-from dbfoundation.runtime.server_errors import connection_error, server_message
+from dbfoundation.runtime.connection_errors import connection_error
+from dbfoundation.runtime.server_errors import server_message
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -54,6 +55,6 @@ def _connect(settings: Settings, **changes: str) -> connection:
     try:
         session: connection = psycopg2.connect(**settings.connect_kwargs(**changes))
     except psycopg2.OperationalError as error:
-        raise connection_error(error, settings.url) from error
+        raise connection_error(error, settings, **changes) from error
     session.autocommit = True  # CREATE and DROP DATABASE refuse to run in a transaction
     return session
