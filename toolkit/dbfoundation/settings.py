@@ -122,7 +122,8 @@ class Settings:
 
         The URL's parameters replace these settings, except TimeZone: a `timestamp` column means UTC
         whatever zone the server, the role or the client has. Removes OVERRIDING_PG_VARIABLES from
-        the process's environment.
+        the process's environment; libpq reads its other variables, such as PGSSLMODE, for what is
+        not in here, as psql does.
         """
         for name in OVERRIDING_PG_VARIABLES:
             os.environ.pop(name, None)
@@ -137,15 +138,40 @@ class Settings:
             "port": str(url.port),
             "dbname": url.name,
             "user": url.user,
-            "password": url.password,
+            **({"password": url.password} if url.password else {}),
             **changes,
         }
 
+    def kwargs_for(self, purpose: str) -> dict[str, Any]:
+        """connect_kwargs(), with the name `application/purpose` in pg_stat_activity."""
+        kwargs = self.connect_kwargs()
+        return kwargs | {"application_name": f"{kwargs['application_name']}/{purpose}"}
+
+    def psql_url(self) -> str:
+        """The URL that gives psql the same connection; without the password."""
+        address = ("host", "port", "dbname", "user", "password")
+        kwargs = self.kwargs_for("shell")
+        parameters = {name: value for name, value in kwargs.items() if name not in address}
+        return replace(self.url, parameters=parameters).render(with_password=False)
+
+    def psql_environment(self) -> dict[str, str]:
+        """The environment for psql: the password, and libpq's variables that all tasks obey."""
+        obeyed = {
+            name: value
+            for name, value in os.environ.items()
+            if name[:2] == "PG" and name not in OVERRIDING_PG_VARIABLES
+        }
+        password = {"PGPASSWORD": self.url.password} if self.url.password else {}
+        return self.child_environment() | obeyed | password
+
     def child_environment(self) -> dict[str, str]:
-        """The environment for another program: the parts of the address, and no PG* of libpq."""
+        """The environment for another program: the parts of the address, and no PG* of libpq.
+
+        Of several ports the first one, because docker-compose.yml publishes one.
+        """
         inherited = {name: value for name, value in os.environ.items() if name[:2] != "PG"}
         parts = {name: str(getattr(self.url, field)) for name, field in PARTS.items()}
-        return inherited | parts
+        return inherited | parts | {"DB_PORT": parts["DB_PORT"].partition(",")[0]}
 
 
 class FileEnv(Env):

@@ -27,6 +27,13 @@ def test_a_dedicated_connection_names_its_purpose(server):
     assert db.is_closed()
 
 
+def test_a_name_in_the_url_replaces_that_of_the_settings(server):
+    url = replace(server.url, parameters={"application_name": "named"})
+    db = dedicated(replace(server, url=url), "migrate")
+    with connected(db, server):
+        assert show(db, "application_name") == "named/migrate"
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "fix"),
     [

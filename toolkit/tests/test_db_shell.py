@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
 
+import pytest
+
+from dbfoundation.settings import Settings
 from tests.support import backend_is_at, execute, until
 
 OTHER_SESSIONS = """
@@ -25,6 +28,74 @@ def test_psql_opens_the_configured_database_in_utc(app, settings):
     query = "SELECT current_database() || ' ' || current_setting('TimeZone')"
     done = app.invoke_process("db-shell", stdin=query)
     assert f"{settings.url.name} UTC" in done.stdout
+
+
+SHOWN = """
+SELECT concat_ws(' ', inet_server_addr(), inet_server_port(), current_database(), current_user,
+    current_setting('TimeZone'), current_setting('DateStyle'), current_setting('client_encoding'),
+    current_setting('geqo'), current_setting('a.b', true), current_setting('work_mem'),
+    split_part(current_setting('application_name'), '/', 1))
+"""
+
+
+def test_psql_has_the_connection_of_every_other_task(app, monkeypatch):
+    parameters = "options=-c%20a.b%3Done%20-c%20work_mem%3D5MB&application_name=named"
+    exported = {
+        "DATABASE_URL": f"{app.environment['DATABASE_URL']}?{parameters}",
+        "PGHOST": "192.0.2.1",
+        "PGPORT": "1",
+        "PGDATABASE": "elsewhere",
+        "PGUSER": "elsewhere",
+        "PGOPTIONS": "-c a.b=two",
+        "PGAPPNAME": "elsewhere",
+        "PGTZ": "America/New_York",
+        "PGDATESTYLE": "German",
+        "PGCLIENTENCODING": "LATIN1",
+        "PGSERVICE": "elsewhere",
+        "PGPASSWORD": "wrong",
+        "PGGEQO": "off",
+    }
+    done = app.invoke_process("db-shell", stdin=f"\\t\n{SHOWN};", **exported)
+    for name, value in exported.items():
+        monkeypatch.setenv(name, value)
+    [(shown,)] = execute(Settings.load(app.folder / ".env"), SHOWN)
+    assert shown in done.stdout, done
+    assert shown.endswith(" UTC ISO, MDY UTF8 off one 5MB named"), shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PGSSLMODE", "require"),
+        ("PGTARGETSESSIONATTRS", "standby"),
+        ("PGREQUIREPEER", "somebody"),
+        ("PGGSSENCMODE", "sometimes"),
+    ],
+)
+def test_psql_obeys_the_variables_of_libpq_that_every_other_task_obeys(app, name, value):
+    tasks = [app.invoke("migrate-status", **{name: value}).returncode]
+    tasks.append(app.invoke_process("db-shell", stdin="SELECT 1", **{name: value}).returncode)
+    expected = [1, 0] if name == "PGREQUIREPEER" else [2, 2]  # that one is about sockets
+    assert tasks == expected
+
+
+@pytest.mark.parametrize("how", ["PGPASSWORD", "PGPASSFILE", "passfile"])
+def test_a_password_outside_of_the_url_serves_every_task(app, settings, how):
+    url = settings.url
+    file = app.folder / "passwords"
+    escaped = url.password.replace("\\", r"\\").replace(":", r"\:")
+    file.write_text(f"{url.host}:{url.port}:*:{url.user}:{escaped}\n")
+    file.chmod(0o600)
+    plain = url.render(with_password=False)
+    exported = {
+        "PGPASSWORD": {"PGPASSWORD": url.password, "DATABASE_URL": plain},
+        "PGPASSFILE": {"PGPASSFILE": str(file), "DATABASE_URL": plain},
+        "passfile": {"DATABASE_URL": f"{plain}?passfile={file}"},
+    }[how]
+    up = app.invoke("migrate-up", "seed", "migrate-verify", **exported)
+    assert up.returncode == 0, up
+    shell = app.invoke_process("db-shell", stdin="SELECT 6 * 7000", **exported)
+    assert "42000" in shell.stdout, shell
 
 
 def test_a_script_ends_at_its_first_error_with_the_exit_code_of_psql(app):

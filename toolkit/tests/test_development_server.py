@@ -283,7 +283,7 @@ def test_psql_is_the_one_on_path_without_a_password_among_its_arguments(tmp_path
     command, environment = development_server(tmp_path, settings, local=provider).psql()
     assert command[0] == "/usr/bin/psql"
     assert not any("hidden" in word for word in command)
-    assert (environment["PGPASSWORD"], environment["PGTZ"]) == ("hidden", "UTC")
+    assert environment["PGPASSWORD"] == "hidden"
 
 
 def test_without_psql_on_path_the_last_provider_that_has_one_is_used(tmp_path, monkeypatch):

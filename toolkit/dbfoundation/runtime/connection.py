@@ -23,8 +23,7 @@ def dedicated(settings: Settings, purpose: str) -> PostgresqlDatabase:
 
     Its lock_timeout is that of migrations.
     """
-    name = f"{settings.application_name}/{purpose}"
-    parameters = settings.connect_kwargs(application_name=name)
+    parameters = settings.kwargs_for(purpose)
     parameters["options"] += f" -c lock_timeout={settings.migrate_table_lock_timeout_seconds}s"
     return PostgresqlDatabase(settings.url.name, **parameters)
 

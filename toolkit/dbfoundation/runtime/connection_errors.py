@@ -92,13 +92,13 @@ LIBPQ_CAUSES = (
     Cause(
         "does not support SSL|SSL error|certificate|sslmode|private key file",
         DatabaseError,
-        "check sslmode, sslrootcert and the other ssl parameters of DATABASE_URL.",
+        "check sslmode, sslrootcert and the like: in DATABASE_URL, or as PGSSLMODE, PGSSLROOTCERT.",
     ),
     Cause(
         "session is (not )?read-only|server is (not )?in hot standby mode",
         DatabaseError,
-        "no server of the address is as target_session_attrs in DATABASE_URL demands: check it, "
-        "and whether a primary server runs.",
+        "no server of the address is as target_session_attrs demands: check that parameter of "
+        "DATABASE_URL, and whether the primary server runs.",
     ),
     Cause(
         "timeout expired",

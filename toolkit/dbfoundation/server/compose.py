@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dbfoundation.errors import ServerError
 from dbfoundation.server.processes import last_lines, run
+from dbfoundation.url import DEFAULT_PORT, DEFAULT_SOCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +32,7 @@ class Compose:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
+        self.settings = settings
         self.url = settings.url
         self.environment = settings.child_environment()
 
@@ -70,8 +73,11 @@ class Compose:
         if self.url.host not in PUBLISHED_ON or self.port() != self.url.port:
             return None
         terminal = () if sys.stdin.isatty() else ("-T",)
-        inside = ("exec", *terminal, "-e", "PGTZ=UTC", SERVICE)
-        return [*self._compose, *inside, "psql", "-U", self.url.user, "-d", self.url.name]
+        session = self.settings.kwargs_for("shell")
+        kept = {name: session[name] for name in ("application_name", "client_encoding", "options")}
+        socket = replace(self.url, host=DEFAULT_SOCKET, port=DEFAULT_PORT, parameters=kept)
+        address = socket.render(with_password=False)
+        return [*self._compose, "exec", *terminal, SERVICE, "psql", "-d", address]
 
     def run(self, *words: str, report: Report = lambda _: None) -> str:
         """Run compose; returns its output. Raises ServerError with the end of that."""

@@ -93,13 +93,12 @@ class DevelopmentServer:
         if command is None:
             raise ServerError("no psql is on PATH.\nFix: install the client of PostgreSQL 15.")
         mode = [] if os.isatty(0) else ["-v", "ON_ERROR_STOP=1"]
-        session = {"PGPASSWORD": self.settings.url.password, "PGTZ": "UTC"}
-        return [*command, *mode], self.settings.child_environment() | session
+        return [*command, *mode], self.settings.psql_environment()
 
     def _psql_commands(self) -> Iterator[list[str]]:
         """Each psql; the container's comes last, because it reads no file of this machine."""
         if on_path := shutil.which("psql"):
-            yield [on_path, "-d", self.settings.url.render(with_password=False)]
+            yield [on_path, "-d", self.settings.psql_url()]
         for provider in reversed(self.providers.values()):
             if command := provider.psql():
                 yield command

@@ -93,7 +93,7 @@ class LocalServer:
         """psql beside the server's programs."""
         if self.unavailable_reason():
             return None
-        return [str(self._programs / "psql"), "-d", self.settings.url.render(with_password=False)]
+        return [str(self._programs / "psql"), "-d", self.settings.psql_url()]
 
     @property
     def _pid_file(self) -> Path:
