@@ -104,7 +104,7 @@ def running_server(password: str | None = None) -> Iterator[Settings]:
 def fresh_database(server: Settings, prefix: str = "test_") -> Iterator[Settings]:
     """Settings of an empty database on the server, which is dropped after the block."""
     fresh = replace(server, url=replace(server.url, name=f"{prefix}{token_hex(4)}"))
-    create_database(fresh)
+    fresh = create_database(fresh)
     try:
         yield fresh
     finally:

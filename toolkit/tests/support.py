@@ -62,10 +62,10 @@ def ignore(_: object) -> None:
 
 
 @contextmanager
-def local_server():
+def local_server(**address):
     """A running private server in a temporary folder, with a copy of the shared data."""
     home = Path(tempfile.mkdtemp(prefix="dbfoundation-test-"))
-    server = LocalServer(home, make_settings(port=free_port()))
+    server = LocalServer(home, make_settings(port=free_port(), **address))
     try:
         if SERVER_DATA in os.environ:
             copy_server_data(server)

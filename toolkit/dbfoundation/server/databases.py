@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -25,13 +26,13 @@ def check(settings: Settings) -> None:
         cursor.execute("SELECT 1")
 
 
-def create_database(settings: Settings) -> None:
-    """Create the configured database, which must not exist.
+def create_database(settings: Settings) -> Settings:
+    """Create the configured database, which must not exist; returns the settings at its server.
 
     Raises AccessDeniedError for a user without the permission.
     """
     try:
-        _execute_elsewhere(settings, "CREATE DATABASE {}")
+        return _execute_elsewhere(settings, "CREATE DATABASE {}")
     except InsufficientPrivilege as error:
         raise AccessDeniedError(
             f"{settings.url} cannot be created: {server_message(error)}",
@@ -44,11 +45,25 @@ def drop_database(settings: Settings) -> None:
     _execute_elsewhere(settings, "DROP DATABASE IF EXISTS {} WITH (FORCE)")
 
 
-def _execute_elsewhere(settings: Settings, statement: str) -> None:
-    """Run a statement from another database; every server has `postgres` and `template1`."""
+def at_server_of(session: connection, settings: Settings) -> Settings:
+    """The settings at the one server of a session.
+
+    Of several hosts, a standby may come before the primary server, and has a new database later:
+    libpq gives up at the first server that does not have it.
+    """
+    info = session.info
+    return replace(settings, url=replace(settings.url, host=info.host, port=info.port))
+
+
+def _execute_elsewhere(settings: Settings, statement: str) -> Settings:
+    """Run a statement from another database; every server has `postgres` and `template1`.
+
+    Returns the settings at the server.
+    """
     elsewhere = "postgres" if settings.url.name != "postgres" else "template1"
     with closing(_connect(settings, dbname=elsewhere)) as session, session.cursor() as cursor:
         cursor.execute(sql.SQL(statement).format(sql.Identifier(settings.url.name)))
+        return at_server_of(session, settings)
 
 
 def _connect(settings: Settings, **changes: str) -> connection:

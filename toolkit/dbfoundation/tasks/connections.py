@@ -45,7 +45,7 @@ def open_scratch_engine(settings: Settings, migrations: Path) -> Iterator[Engine
 
     with end_on_first_signal():
         try:
-            create_database(settings)
+            settings = create_database(settings)
             with open_engine(settings, migrations) as engine:
                 yield engine
         finally:
