@@ -202,26 +202,19 @@ def _parts_from(source: Source) -> tuple[dict[str, str], dict[str, str]]:
     """The address's parts and parameters in one source; raises ValueError for a contradiction."""
     parts = _separate_parts(source)
     text = source.get("DATABASE_URL")
-    if not text:
+    composition = {part: source.get(name) or "" for name, part in PARTS.items()}
+    rest = text.removeprefix(COMPOSED_URL.format_map(composition)) if text else ""
+    if not text or not rest:
         return parts, {}
-    rest = text.removeprefix(COMPOSED_URL.format_map(_composition(source)))
-    if not rest:
-        return parts, {}
-    if rest.startswith("?"):
-        text = f"postgresql://{rest}"
-    url_parts, parameters = parse_url(text)
+    is_composed = rest.startswith("?")
+    url_parts, parameters = parse_url(f"postgresql://{rest}" if is_composed else text)
     if differing := [
         name
         for name, part in PARTS.items()
         if part in parts and parts[part] != url_parts.get(part, parts[part])
     ]:
         raise ValueError(f"contradicts {', '.join(differing)}: change one, or remove one")
-    return _default_parts() | parts | url_parts, parameters
-
-
-def _composition(source: Source) -> dict[str, str]:
-    """The parts of a source as the file's DATABASE_URL has them."""
-    return {part: source.get(name) or "" for name, part in PARTS.items()}
+    return ({} if is_composed else _default_parts()) | parts | url_parts, parameters
 
 
 def _separate_parts(source: Source) -> dict[str, str]:

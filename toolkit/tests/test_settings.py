@@ -172,6 +172,12 @@ def test_migrations_may_have_their_own_address(load):
     assert load(MIGRATION_DATABASE_URL="").for_migrations().url.port == 5432
 
 
+@pytest.mark.parametrize("place", ["%2Frun%2Fpostgresql:5432", "a:1,b:2", "[::1]:5432"])
+def test_the_address_of_migrations_may_have_every_form(load, place):
+    direct = f"postgresql://owner:pw@{place}/app?target_session_attrs=read-write"
+    assert url_of(load(MIGRATION_DATABASE_URL=direct).for_migrations()) == direct
+
+
 def test_an_exported_database_hides_the_files_address_for_migrations(load):
     file = f"{DEFAULTS}MIGRATION_DATABASE_URL=postgresql://owner:pw@127.0.0.1:6000/app"
     assert load(file).for_migrations().url.port == 6000

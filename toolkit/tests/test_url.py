@@ -281,6 +281,12 @@ def test_a_composed_url_may_have_parameters():
     assert url.password == ODD
 
 
+@pytest.mark.parametrize("query", ["", "?sslmode=require"])
+def test_a_composed_url_has_no_default(query):
+    file = {"DB_NAME": "app", "DATABASE_URL": f"postgresql://:@:/app{query}"}
+    assert list(reconciled({}, file)[1]) == ["DB_HOST", "DB_USER"]
+
+
 def test_equal_ports_are_no_contradiction():
     file = FILE | {"DB_HOST": "a,b", "DB_PORT": "5432", "DATABASE_URL": "postgresql://a,b:5432/app"}
     assert reconciled({}, file)[0].port == 5432

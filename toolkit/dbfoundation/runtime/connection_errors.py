@@ -3,7 +3,8 @@
 A reason that the server gives has an SQLSTATE, and its text is in the server's language
 (lc_messages). libpq puts the SQLSTATE into the text of a failed connection only where its verbosity
 was set before, which psycopg2 does not offer: after such a failure, one more attempt has the codes.
-libpq's own reasons have no code, and are in English in a Python program. So their words decide.
+libpq's own reasons have no code. They are in English, unless a program calls locale.setlocale(); so
+their words decide.
 """
 
 from __future__ import annotations
