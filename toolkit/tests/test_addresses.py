@@ -1,6 +1,5 @@
 """Every task on every form of an address: sockets, several hosts, IPv6, TLS, options."""
 
-import re
 import shutil
 import subprocess
 import tempfile
@@ -15,13 +14,13 @@ from dbfoundation.server import binaries
 from dbfoundation.server.databases import create_database
 from dbfoundation.server.processes import run
 from dbfoundation.testing import environment_for, fresh_database, running_server
+from tests.every_task import assert_every_task_works, at
 from tests.support import (
     assert_error,
     execute,
     free_port,
     ignore,
     local_server,
-    tables,
     until,
 )
 
@@ -29,11 +28,6 @@ pytestmark = pytest.mark.skipif(
     binaries.unavailable_reason() is not None,
     reason=f"a private server: {binaries.unavailable_reason()}",
 )
-TASKS = (
-    *("migrate-up", "migrate-down", "migrate-redo", "migrate-up", "migrate-status"),
-    *("migrate-check", "migrate-verify", "seed", "sessions-prune", "db-schema", "db-up"),
-)
-WHERE = "SELECT current_user, inet_server_port(), current_setting('search_path')"
 
 
 def start(server, options, *words):
@@ -73,25 +67,6 @@ def on_socket(socket_folder):
         )
         create_database(settings)
         yield settings
-
-
-def at(project, url):
-    """A project whose exported DATABASE_URL is the address."""
-    exported = {"DATABASE_URL": url, "APP_ENV": "test"}
-    return replace(project, environment=project.environment | exported)
-
-
-def assert_every_task_works(app, settings):
-    done = app.invoke(*TASKS)
-    assert done.returncode == 0, done
-    assert tables(settings) == ["audit_log", "migratehistory", "sessions"]
-    assert execute(settings, "SELECT count(*) FROM sessions") == [(3,)]
-    shell = app.invoke_process("db-shell", stdin=f"{WHERE};")
-    assert shell.returncode == 0, shell
-    [(user, port, path)] = execute(settings, WHERE)
-    found = re.search(r"^ *(.*?) *\| *(.*?) *\| *(.*?) *$", shell.stdout.splitlines()[2])
-    assert found.groups() == (user, f"{port or ''}", path)
-    return done
 
 
 def test_every_task_works_on_a_socket_in_each_form(on_socket, project):
@@ -217,70 +192,6 @@ def test_every_task_has_the_options_of_the_url(private_server, project):
     assert execute(settings, query) == [("shop",)]
     shell = app.invoke_process("db-shell", stdin="SHOW search_path;")
     assert "shop,public" in shell.stdout
-
-
-def openssl(folder, *words):
-    subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=folder)
-
-
-@pytest.fixture
-def certified(private_server):
-    """The settings of a server with TLS, whose certificate is for localhost; and the CA's file."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-    folder, data = private_server.home / "tls", private_server.data
-    folder.mkdir()
-    new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
-    openssl(folder, *new, "-subj", "/CN=test-ca", "-keyout", "ca.key", "-out", "ca.crt")
-    openssl(folder, *new, "-subj", "/CN=other-ca", "-keyout", "o.key", "-out", "other.crt")
-    sign = ("-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "subjectAltName=DNS:localhost")
-    openssl(folder, *new, "-subj", "/CN=localhost", *sign, "-keyout", "s.key", "-out", "s.crt")
-    for name in ("s.key", "s.crt"):
-        copy = Path(shutil.copy(folder / name, data / name))
-        binaries.chown_to_server(copy).chmod(0o600)
-    server = replace(
-        private_server.settings, url=replace(private_server.settings.url, name="postgres")
-    )
-    for name, value in (("ssl_cert_file", "s.crt"), ("ssl_key_file", "s.key"), ("ssl", "on")):
-        execute(server, f"ALTER SYSTEM SET {name} = '{value}'")
-    (data / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n")
-    execute(server, "SELECT pg_reload_conf()")
-    create_database(private_server.settings)
-    return replace(server, url=replace(server.url, host="localhost", name="app")), folder
-
-
-def test_every_task_obeys_sslrootcert_and_verify_full(certified, project):
-    settings, folder = certified
-    tls = {"sslmode": "verify-full", "sslrootcert": str(folder / "ca.crt")}
-    for parameters, exported in (
-        (tls, {}),
-        ({}, {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": tls["sslrootcert"]}),
-    ):
-        url = replace(settings.url, parameters=parameters)
-        app = at(project, url.render(with_password=True))
-        app = replace(app, environment=app.environment | exported)
-        assert_every_task_works(app, replace(settings, url=replace(url, parameters=tls)))
-
-
-@pytest.mark.parametrize(
-    ("host", "certificate", "reason"),
-    [
-        ("localhost", "other.crt", "certificate verify failed"),
-        ("localhost", "missing.crt", "does not exist"),
-        ("127.0.0.1", "ca.crt", "does not match host name"),
-    ],
-)
-def test_a_certificate_that_does_not_match_is_an_error_of_every_task(
-    certified, project, host, certificate, reason
-):
-    settings, folder = certified
-    tls = {"sslmode": "verify-full", "sslrootcert": str(folder / certificate)}
-    url = replace(settings.url, host=host, parameters=tls)
-    app = at(project, url.render(with_password=True))
-    for task in ("migrate-up", "db-schema", "seed", "migrate-verify"):
-        assert_error(app.invoke(task), reason, "Fix: check sslmode, sslrootcert")
-    shell = app.invoke_process("db-shell", stdin="SELECT 1")
-    assert (shell.returncode, reason in shell.stderr) == (2, True), shell
 
 
 def test_the_plugin_takes_every_form_of_an_address(on_socket, several, project, monkeypatch):

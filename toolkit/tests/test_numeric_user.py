@@ -8,13 +8,10 @@ import pytest
 
 from dbfoundation.server import binaries
 from tests.accounts import project_of
+from tests.every_task import TASKS
 from tests.support import assert_error, execute, tables
 
 NUMBER = 12345
-TASKS = (
-    *("migrate-up", "migrate-down", "migrate-redo", "migrate-up", "migrate-status"),
-    *("migrate-check", "migrate-verify", "seed", "sessions-prune", "db-schema", "db-up"),
-)
 needs_programs = pytest.mark.skipif(
     binaries.unavailable_reason() is not None,
     reason=f"db-up --via local: {binaries.unavailable_reason()}",
