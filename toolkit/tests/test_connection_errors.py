@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import socketserver
 import subprocess
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Thread
 
 import pytest
 
@@ -20,6 +18,7 @@ from dbfoundation.errors import (
 from dbfoundation.runtime import connection_errors
 from dbfoundation.runtime.connection import connected, dedicated
 from dbfoundation.server import binaries, databases
+from tests.listeners import HangUp, Http, Mute, listener
 from tests.support import (
     PASSWORD,
     at_database,
@@ -155,34 +154,6 @@ def test_without_the_codes_the_error_is_a_plain_one(own_server, monkeypatch):
 def test_a_second_attempt_that_succeeds_means_that_the_server_was_starting(own_server):
     error = Exception("FATAL:  the database system is starting up\n")
     assert type(connection_errors.connection_error(error, own_server)) is StartingError
-
-
-class Mute(socketserver.BaseRequestHandler):
-    def handle(self):
-        while self.request.recv(1024):
-            pass
-
-
-class Http(socketserver.BaseRequestHandler):
-    def handle(self):
-        self.request.recv(1024)
-        self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-
-class HangUp(socketserver.BaseRequestHandler):
-    pass
-
-
-@contextmanager
-def listener(handler):
-    """A port where a program that is no PostgreSQL accepts connections."""
-    socketserver.ThreadingTCPServer.daemon_threads = True
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
 
 
 PLAIN = {"sslmode": "disable"}
