@@ -237,7 +237,8 @@ def test_the_most_specific_reason_of_several_hosts_counts(own_server, changes, k
     else:
         error = failure(own_server, **several | changes)
         assert type(error) is kind, error
-        assert "refused" in str(error)
+        assert "refused Is the server running on that host and" in str(error)
+        assert '?; connection to server at "127.0.0.1"' in str(error)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A process whose user ID has no account, as in containers that run under a number."""
 
+import os
 import pwd
 import subprocess
 from dataclasses import replace
@@ -91,3 +92,13 @@ def test_a_private_server_needs_an_account_and_says_so(numeric, words):
     assert f"a private server: user ID {NUMBER} has no account, and initdb needs one" in done.stderr
     assert "run it as a user that has an account" in done.stderr.partition("Fix: ")[2]
     assert not (numeric.folder / ".postgres" / "data").exists()
+
+
+def test_root_needs_the_account_of_a_server(monkeypatch):
+    def look_up(_):
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwnam", look_up)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "postgres or nobody, and there is neither" in binaries.account_problem()
+    assert binaries.run_as.__wrapped__() == {}

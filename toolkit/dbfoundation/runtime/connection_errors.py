@@ -125,7 +125,13 @@ def connection_error(error: Exception, settings: Settings, **changes: str) -> Da
     cause = next(c for c in (*SERVER_CAUSES, *LIBPQ_CAUSES, OTHER) if _is_found(c, reasons))
     start = "start a server on this machine with `invoke db-up`; or " * settings.url.is_local
     fix = cause.fix.format(timeout=parameters["connect_timeout"], start=start)
-    return cause.kind(f"cannot connect to {settings.url}: {' '.join(text.split())}", fix)
+    one_line = "; ".join(" ".join(line.split()) for line in _lines(text))
+    return cause.kind(f"cannot connect to {settings.url}: {one_line}", fix)
+
+
+def _lines(text: str) -> list[str]:
+    """The reasons, one for each host that libpq tried; a tab continues the line before it."""
+    return text.replace("\n\t", " ").strip().splitlines()
 
 
 def _is_found(cause: Cause, reasons: str) -> bool:
@@ -133,9 +139,8 @@ def _is_found(cause: Cause, reasons: str) -> bool:
 
 
 def _is_of_libpq(text: str) -> bool:
-    """Whether libpq itself gives every reason; there is one for each host that it tried."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("\t")]
-    return all(any(_is_found(cause, line) for cause in LIBPQ_CAUSES) for line in lines)
+    """Whether libpq itself gives every reason."""
+    return all(any(_is_found(cause, line) for cause in LIBPQ_CAUSES) for line in _lines(text))
 
 
 def _with_sqlstates(parameters: dict[str, Any]) -> str:

