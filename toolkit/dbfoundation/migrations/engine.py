@@ -163,6 +163,14 @@ class Engine:
             lambda plan: plan.steps_down(to, steps), lambda runner: runner.roll_back
         )
 
+    def dry_run_redo(self, steps: int | None = None) -> list[DryRunStep]:
+        """The SQL of `redo`, found in the same way: first down, then up."""
+        return self._dry_run(
+            lambda plan: plan.steps_redo(steps),
+            lambda runner: runner.roll_back,
+            lambda runner: runner.apply,
+        )
+
     def accept(self, name: str) -> Step | None:
         """Record the checksum of an edited file; returns None when the file is not edited.
 
@@ -194,16 +202,20 @@ class Engine:
     def _dry_run(
         self,
         choose: Callable[[Plan], list[Step]],
-        function: Callable[[Runner], Callable[[Step], list[str]]],
+        *functions: Callable[[Runner], Callable[[Step], list[str]]],
     ) -> list[DryRunStep]:
+        """Run each function on the chosen steps, in the opposite order of the one before."""
         if not choose(self.plan()):
             return []
         tried: list[DryRunStep] = []
         lock = self.lock.hold(self.runner_timeout, self.report)
         with lock, self.database.atomic() as transaction:
             plan, runner = self._plan_under_lock()
-            for step in choose(plan):
-                tried.append(_dry_run_step(function(runner), step, tried))
+            chosen = choose(plan)
+            for function in functions:
+                for step in chosen:
+                    tried.append(_dry_run_step(function(runner), step, tried))
+                chosen = chosen[::-1]
             transaction.rollback()
         return tried
 

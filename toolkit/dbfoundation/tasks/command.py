@@ -3,11 +3,16 @@
 Exit code 0: done. 1: a migration is pending, the models and the database differ, or a rollback is
 faulty. 2: an error, or a problem that migrate-status lists. 130: interrupted. `invoke --debug` adds
 the traceback to an error.
+
+invoke accepts its own --dry with every task, and leaves its meaning to the task. So each task
+states whether it changes anything. With --dry, a task that does runs as with its own --dry-run, or
+is refused where it has none.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import traceback
 import warnings
@@ -16,11 +21,13 @@ from typing import TYPE_CHECKING
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from dbfoundation.errors import FoundationError
+from dbfoundation.errors import FoundationError, RefusedError
 from dbfoundation.tasks.output import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from invoke.context import Context
 
 
 class RepeatableTask(Task):  # type: ignore[type-arg] # invoke leaves the type open
@@ -35,14 +42,37 @@ class RepeatableTask(Task):  # type: ignore[type-arg] # invoke leaves the type o
     __hash__ = Task.__hash__
 
 
-def command(**help_texts: str) -> Callable[[Callable[..., None]], RepeatableTask]:
-    """Make a function a task, with a help text for each of its flags."""
+def command(*, changes: bool, **help_texts: str) -> Callable[[Callable[..., None]], RepeatableTask]:
+    """Make a function a task, with a help text for each of its flags.
+
+    `changes` is whether it changes a file, a server or a database.
+    """
 
     def decorate(function: Callable[..., None]) -> RepeatableTask:
-        made: RepeatableTask = task(klass=RepeatableTask, help=help_texts)(_with_errors(function))
+        body = _with_dry(function) if changes else function
+        made: RepeatableTask = task(klass=RepeatableTask, help=help_texts)(_with_errors(body))
         return made
 
     return decorate
+
+
+def _with_dry(function: Callable[..., None]) -> Callable[..., None]:
+    """The function of a task that changes something, which obeys invoke's --dry."""
+    has_dry_run = "dry_run" in inspect.signature(function).parameters
+    name = function.__name__.replace("_", "-")
+
+    @functools.wraps(function)
+    def wrapper(c: Context, *args: object, **kwargs: object) -> None:
+        if c.config.run.dry:
+            if not has_dry_run:
+                raise RefusedError(
+                    f"{name} has no dry run, so it does not run with invoke's --dry.\n"
+                    "Fix: leave out --dry (-R)."
+                )
+            kwargs["dry_run"] = True
+        function(c, *args, **kwargs)
+
+    return wrapper
 
 
 def _with_errors(function: Callable[..., None]) -> Callable[..., None]:

@@ -35,6 +35,7 @@ JSON = "print one JSON object instead of text"
 
 
 @command(
+    changes=True,
     to=f"the last migration to apply: {NAME}",
     steps="the number of migrations to apply; default: all",
     dry_run=DRY_RUN,
@@ -60,6 +61,7 @@ def migrate_up(
 
 
 @command(
+    changes=True,
     to=f"the migration to stop at, which stays applied: {NAME}; zero rolls back all",
     steps="the number of migrations to roll back; default: one",
     dry_run=DRY_RUN,
@@ -78,16 +80,20 @@ def migrate_down(
     _print_total(done, started, settings, f"nothing to roll back: {settings.url}")
 
 
-@command(steps="the number of migrations; default: one")
-def migrate_redo(c: Context, steps: str | None = None) -> None:
+@command(changes=True, steps="the number of migrations; default: one", dry_run=DRY_RUN)
+def migrate_redo(c: Context, steps: str | None = None, dry_run: bool = False) -> None:
     """Roll back the last migration and apply it again."""
+    count = _parse_steps(steps)
     with _engine(c) as (engine, settings):
+        if dry_run:
+            print_lines(rendering.dry_run(engine.dry_run_redo(count), settings))
+            return
         started = perf_counter()
-        done = engine.redo(_parse_steps(steps), on_step=_print_step)
+        done = engine.redo(count, on_step=_print_step)
     _print_total(done, started, settings, f"nothing to roll back: {settings.url}")
 
 
-@command(name="a short description, such as add_users; it gets the next number")
+@command(changes=True, name="a short description, such as add_users; it gets the next number")
 def migrate_create(c: Context, name: str) -> None:
     """Write a new migration with the next number."""
     from dbfoundation.migrations.files import create
@@ -97,7 +103,7 @@ def migrate_create(c: Context, name: str) -> None:
     print_line(f"created {path.relative_to(project.root)}: write its migrate() and rollback()")
 
 
-@command(name=NAME)
+@command(changes=True, name=NAME)
 def migrate_accept(c: Context, name: str) -> None:
     """Record the current text of an edited migration file."""
     with _engine(c) as (engine, _):
@@ -105,7 +111,7 @@ def migrate_accept(c: Context, name: str) -> None:
     print_line(f"accepted {step.name}" if step else "nothing to accept: the file is not edited")
 
 
-@command(json=JSON)
+@command(changes=False, json=JSON)
 def migrate_status(c: Context, json: bool = False) -> None:
     """List the migrations; exit code 1 when some are pending."""
     with _engine(c) as (engine, settings):
@@ -117,7 +123,7 @@ def migrate_status(c: Context, json: bool = False) -> None:
     _exit_by_state(steps)
 
 
-@command(json=JSON)
+@command(changes=False, json=JSON)
 def migrate_check(c: Context, json: bool = False) -> None:
     """Compare the models with the database; for CI."""
     from dbfoundation.migrations.history import TABLE
@@ -141,7 +147,7 @@ def migrate_check(c: Context, json: bool = False) -> None:
     _exit_by_state(steps, differences)
 
 
-@command(with_seed="insert the development data before the rollbacks")
+@command(changes=True, with_seed="insert the development data before the rollbacks")
 def migrate_verify(c: Context, with_seed: bool = False) -> None:
     """Prove on a scratch database that each rollback works."""
     from secrets import token_hex
