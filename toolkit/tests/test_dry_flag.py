@@ -1,4 +1,4 @@
-"""invoke's own --dry: the dry run of a task that has one; other tasks that change anything refuse it."""
+"""invoke's --dry is the dry run of a task that has one; the others that change anything refuse."""
 
 import pytest
 
