@@ -128,14 +128,26 @@ def test_a_migration_that_changes_the_search_path_is_recorded_in_the_same_histor
     assert places(db) == ["public"]
 
 
-def test_the_record_does_not_follow_a_search_path_that_nobody_noticed(engine, db, write):
+DIVERT = """
+CREATE FUNCTION divert() RETURNS text LANGUAGE sql
+AS $$SELECT set_config('search_path', 'shop', false)$$
+"""
+
+
+@pytest.mark.parametrize("options", ["", "atomic = False"])
+def test_the_record_does_not_follow_a_change_that_nobody_noticed(engine, db, write, options):
     engine.up()
     db.execute_sql("CREATE SCHEMA shop")
     db.execute_sql(STOCK.format("shop"))
-    hidden = "database.connection().cursor().execute('SET LOCAL search_path = shop')"
-    write("003_c", migration(f"migrator.sql('SELECT 1')\n    {hidden}"))
+    db.execute_sql(DIVERT)
+    divert = "migrator.sql('SELECT public.divert()')"
+    write("003_c", migration(divert, divert, options=options))
     engine.up()
+    db.execute_sql("SET search_path = public")
     assert applied(engine)[-1] == "003_c"
+    engine.down()
+    db.execute_sql("SET search_path = public")
+    assert applied(engine) == ["001_a", "002_b"]
     assert db.execute_sql("SELECT count(*) FROM shop.migratehistory").fetchone() == (0,)
 
 
