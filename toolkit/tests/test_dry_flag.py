@@ -51,6 +51,13 @@ def test_the_flag_is_the_dry_run_of_a_task_that_has_one(migrated_app, settings, 
     assert state(settings) == before
 
 
+def test_the_variable_of_invoke_means_the_same(migrated_app, settings):
+    before = state(settings)
+    assert "-- dry run" in migrated_app.invoke("migrate-down", INVOKE_RUN_DRY="1").stdout
+    assert_error(migrated_app.invoke("db-reset", INVOKE_RUN_DRY="1"), "db-reset has no dry run")
+    assert state(settings) == before
+
+
 def test_a_dry_run_of_redo_prints_the_sql_of_both_directions(migrated_app, settings):
     before = state(settings)
     done = migrated_app.invoke("migrate-redo", "--dry-run", "--steps=2")

@@ -92,8 +92,8 @@ def test_taking_over_a_history_of_peewee_migrate_is_reported_once(engine, db, tm
     engine.up()
     [line] = reported
     assert line.startswith("warning: public.migratehistory is a history of peewee-migrate")
-    assert "its times have no zone, and count as UTC; 1 migrations have no checksum" in line
-    assert "`invoke migrate-accept --all`" in line
+    assert "its times have no zone, and count as UTC; " in line
+    assert "without a checksum, whose edits nobody sees: 1. `invoke migrate-accept --all`" in line
     engine.redo()
     assert len(reported) == 1
 

@@ -16,7 +16,7 @@ NAMES = sorted(
 
 
 def error_of(done):
-    """The error of the one JSON object on stdout, which is on stderr as well."""
+    """The error of the one JSON object on stdout, which is also on stderr."""
     assert done.returncode == 2, done
     [line] = done.stdout.splitlines()
     printed = json.loads(line)
@@ -62,7 +62,7 @@ def test_errors_of_the_history_the_folder_and_the_models(app, settings):
         ("raise KeyboardInterrupt", "interrupted", 130, "interrupted"),
     ],
 )
-def test_a_bug_and_an_interruption_are_json_as_well(app, statement, error, code, text):
+def test_a_bug_and_an_interruption_are_json_too(app, statement, error, code, text):
     app.write("tasks.py", (app.folder / "tasks.py").read_text() + BROKEN.format(statement))
     done = app.invoke("broken", "--json")
     assert json.loads(done.stdout) == {"error": error}

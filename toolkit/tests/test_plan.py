@@ -166,6 +166,11 @@ def test_accept_all_records_the_text_of_every_applied_file(applied, folder):
     assert [step.name for step in applied.accept_all()] == ["001_alpha"]
 
 
+def test_accept_all_of_nothing_creates_no_table(engine, db):
+    assert engine.accept_all() == []
+    assert db.get_tables() == []
+
+
 def test_accept_all_records_nothing_when_one_file_is_invalid(applied, folder, db):
     (folder / "001_alpha.py").write_text(creates("other"))
     (folder / "002_beta.py").write_text("def migrate(:")

@@ -58,7 +58,7 @@ def test_accept_records_the_new_name_in_the_row_of_the_old_one(engine, db, folde
     assert [done.name for done in engine.redo()] == ["003_credit", "003_credit"]
 
 
-def test_another_word_in_the_name_is_recognized_as_well(engine, folder):
+def test_another_word_in_the_name_is_recognized_too(engine, folder):
     rename(folder, "002_credit", "002_credits")
     with pytest.raises(PlanError, match="002_credits: its file was renamed"):
         engine.up()
@@ -151,7 +151,7 @@ def merge(source, target):
 
 
 def follow_the_advice(project):
-    """Do what the refusal of migrate-up says, knowing which file production has not applied."""
+    """Follow the refusal of migrate-up, knowing which file production has not applied."""
     refused = project.invoke("migrate-up")
     assert refused.returncode == 2
     assert "another migration has this number: 004_" in refused.stderr

@@ -19,7 +19,7 @@ from dbfoundation.migrations.history import History
 from dbfoundation.migrations.history_table import TABLE
 from dbfoundation.migrations.lock import MigrationLock
 from dbfoundation.migrations.plan import Plan
-from dbfoundation.migrations.step import names_of
+from dbfoundation.migrations.problems import names_of
 from dbfoundation.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Engine:
     """The migrations of one folder, on one connected database.
 
     `runner_timeout` is the number of seconds to wait for another runner, `table_lock_timeout` for a
-    lock on a table. `report` receives a line when it has to wait for another runner. No step begins
+    lock on a table. `report` receives a line when it has to wait for another runner, and each warning. No step begins
     after `is_interrupted` returns True. `missing` are the applied steps of the last plan whose file
     is missing here.
     """
@@ -194,8 +194,11 @@ class Engine:
         return self._accept(lambda plan: [step for step in plan.applied if step.file])
 
     def _accept(self, choose: Callable[[Plan], list[Step]]) -> list[Step]:
-        for step in choose(self.plan()):
+        steps = choose(self.plan())
+        for step in steps:
             file_to_accept(step)
+        if not steps:
+            return []
         with self.lock.hold(self.runner_timeout, self.report):
             self._ensure_history()
             return record_files(self.history, choose(self.plan()))

@@ -126,8 +126,8 @@ class History:
         [count] = self._execute("SELECT count(*) FROM {table}").fetchone()
         zone = "" if table.has_zone else "its times have no zone, and count as UTC; "
         return (
-            f"{table.name} is a history of peewee-migrate, which is taken over now: {zone}{count} "
-            "migrations have no checksum, so nobody sees when one is edited. "
+            f"{table.name} is a history of peewee-migrate, which is taken over now: {zone}"
+            f"migrations without a checksum, whose edits nobody sees: {count}. "
             "`invoke migrate-accept --all` records the files as they are"
         )
 

@@ -1,8 +1,8 @@
 """Files and history merged into one list of steps.
 
-A migration is the same one as long as its name is, or, after its file was renamed, its text. One
-that is applied and has no file is either a later release's, when all that is known here was
-applied before it, or its file is missing.
+A migration is recognized by its name, and after its file was renamed by its text. An applied
+migration without a file belongs to a later release if all that is known here was applied before.
+Otherwise its file is missing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbfoundation.migrations.files import find_files
-from dbfoundation.migrations.step import (
+from dbfoundation.migrations.problems import (
     DUPLICATE,
     EDITED,
     MISSING,
@@ -20,8 +20,8 @@ from dbfoundation.migrations.step import (
     RENAMED,
     STRAY,
     UNKNOWN,
-    Step,
 )
+from dbfoundation.migrations.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -143,12 +143,12 @@ def _state(step: Step) -> str:
 
 
 def _mark_unknown(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Missing files are a later release's if the known ones are applied before, and all is well."""
+    """Missing files are a later release's if all known ones are applied before, without a problem."""
     missing = [step.position or 0 for step in steps if step.problem == MISSING]
     known = [step for step in steps if step.problem != MISSING]
     last = max((step.position or 0 for step in known), default=-1)
-    is_well = all(step.applied and step.problem is None for step in known)
-    if not (missing and is_well and min(missing) > last):
+    is_up_to_date = all(step.applied and step.problem is None for step in known)
+    if not (missing and is_up_to_date and min(missing) > last):
         return tuple(steps)
     return tuple(
         replace(step, problem=UNKNOWN) if step.problem == MISSING else step for step in steps

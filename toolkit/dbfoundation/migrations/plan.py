@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dbfoundation.errors import PlanError
 from dbfoundation.migrations.merge import merge
-from dbfoundation.migrations.step import MISSING, OUT_OF_ORDER, UNKNOWN, names_of
+from dbfoundation.migrations.problems import MISSING, OUT_OF_ORDER, UNKNOWN, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from invoke.exceptions import Exit
 
 from dbfoundation.errors import DatabaseError, PlanError, RefusedError
-from dbfoundation.migrations.step import (
+from dbfoundation.migrations.problems import (
     AHEAD,
     DIFFERENT,
     PENDING,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.settings import Settings
 
-NAME = "its name, its number, or an unambiguous part of its name"
+NAME = "its name, its file, its number, or an unambiguous part of its name"
 DRY_RUN = "run in a transaction, print the SQL, and roll back"
 STEPS = re.compile("0*[1-9][0-9]{0,8}")
 EXIT_CODES = {UP_TO_DATE: 0, PENDING: 1, DIFFERENT: 1, PROBLEM: 2, AHEAD: 3}

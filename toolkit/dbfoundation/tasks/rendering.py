@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from dbfoundation.migrations.step import UNKNOWN, names_of, state_of
+from dbfoundation.migrations.problems import UNKNOWN, names_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
