@@ -27,7 +27,7 @@ def engine(db, tmp_path, write):
 
 @pytest.fixture
 def set_path(db):
-    """Creates schemas and sets the search_path of the session; %% is a percent sign."""
+    """Creates schemas, and puts them into the search_path of the session."""
 
     def set_path(*schemas):
         for schema in schemas:

@@ -60,9 +60,9 @@ class Engine:
     """The migrations of one folder, on one connected database.
 
     `runner_timeout` is the number of seconds to wait for another runner, `table_lock_timeout` for a
-    lock on a table. `report` receives a line when it has to wait for another runner, and each warning. No step begins
-    after `is_interrupted` returns True. `missing` are the applied steps of the last plan whose file
-    is missing here.
+    lock on a table. `report` receives each warning, and a line when it has to wait for another
+    runner. No step begins after `is_interrupted` returns True. `missing` are the applied steps of
+    the last plan whose file is missing here.
     """
 
     def __init__(  # noqa: PLR0913 # four of them are keyword-only

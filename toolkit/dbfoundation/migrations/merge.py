@@ -143,7 +143,7 @@ def _state(step: Step) -> str:
 
 
 def _mark_unknown(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Missing files are a later release's if all known ones are applied before, without a problem."""
+    """Missing files belong to a later release if all others are applied before them, and valid."""
     missing = [step.position or 0 for step in steps if step.problem == MISSING]
     known = [step for step in steps if step.problem != MISSING]
     last = max((step.position or 0 for step in known), default=-1)
