@@ -214,6 +214,14 @@ def test_a_user_who_may_not_convert_the_history_is_sent_to_its_owner(engine, db,
     assert "Fix: run it once as the owner of public.migratehistory" in str(caught.value)
 
 
+def test_a_user_who_may_not_read_the_history_gets_the_grant_to_ask_for(engine, db, limited):
+    engine.up(steps=1)
+    db.execute_sql(limited)
+    with pytest.raises(AccessDeniedError, match="permission denied for table") as caught:
+        engine.plan()
+    assert "Fix: GRANT SELECT ON public.migratehistory TO this user." in str(caught.value)
+
+
 def test_a_plan_without_a_table_is_found_in_one_round_trip(engine, db, monkeypatch):
     sent = []
     execute_sql = pw.PostgresqlDatabase.execute_sql

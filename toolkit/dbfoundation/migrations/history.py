@@ -7,6 +7,7 @@ time without a zone counts as UTC. Reading writes nothing.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from dbfoundation.migrations.history_table import CREATE, find_table
 from dbfoundation.runtime.server_errors import server_message, sqlstate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from peewee import PostgresqlDatabase
 
     from dbfoundation.migrations.history_table import Table
@@ -73,34 +76,33 @@ class History:
     def records(self) -> list[Record]:
         """Every applied migration once, in the order of applying; none where there is no table.
 
-        Raises DatabaseError unless there is one history at most.
+        Raises DatabaseError for more than one history, and for one that cannot be read.
         """
         self.table = find_table(self.database)
         if not self.table.is_history:
             return []
+        with _explain_denial("read", f"GRANT SELECT ON {self.table.name} TO this user"):
+            rows = self._execute(READ).fetchall()
         records: dict[str, Record] = {}
-        for name, at, *checksums in self._execute(READ).fetchall():
+        for name, at, *checksums in rows:
             records.setdefault(name, Record(name, _utc(at), *checksums))
         return list(records.values())
 
     def ensure_table(self) -> str | None:
         """Create the table, or convert an older one.
 
-        Returns a line about a history that peewee-migrate wrote. Raises as records() does, and
-        AccessDeniedError for a user who may not.
+        Returns a line about a history that peewee-migrate wrote. Raises as records() does.
         """
         self.table = table = find_table(self.database)
         if table.is_converted:
             return None
-        try:
-            with self.database.atomic():
-                if not table.is_history:
-                    self._execute(CREATE)
-                self._execute(CONVERT)
-        except ProgrammingError as error:
-            if sqlstate(error) != INSUFFICIENT_PRIVILEGE:
-                raise
-            raise _denied(table, error) from error
+        fix = f"GRANT CREATE, USAGE ON SCHEMA {table.schema} TO this user"
+        if table.is_history:
+            fix = f"run it once as the owner of {table.name}, who can add its columns"
+        with _explain_denial("written", fix), self.database.atomic():
+            if not table.is_history:
+                self._execute(CREATE)
+            self._execute(CONVERT)
         return self._describe_takeover(table)
 
     def add(self, name: str, checksum: str, code_checksum: str | None) -> None:
@@ -126,7 +128,7 @@ class History:
         [count] = self._execute("SELECT count(*) FROM {table}").fetchone()
         zone = "" if table.has_zone else "its times have no zone, and count as UTC; "
         return (
-            f"{table.name} is a history of peewee-migrate, which is taken over now: {zone}"
+            f"{table.name} is a history of peewee-migrate: {zone}"
             f"migrations without a checksum, whose edits nobody sees: {count}. "
             "`invoke migrate-accept --all` records the files as they are"
         )
@@ -137,13 +139,16 @@ class History:
         return self.database.execute_sql(statement.format(table=name), values)
 
 
-def _denied(table: Table, error: ProgrammingError) -> AccessDeniedError:
-    fix = f"GRANT CREATE, USAGE ON SCHEMA {table.schema} TO this user"
-    if table.is_history:
-        fix = f"run it once as the owner of {table.name}, who can add its columns"
-    return AccessDeniedError(
-        f"the history of migrations cannot be written: {server_message(error)}", f"{fix}."
-    )
+@contextmanager
+def _explain_denial(verb: str, fix: str) -> Iterator[None]:
+    """Replace the server's error about a missing privilege by an AccessDeniedError with a fix."""
+    try:
+        yield
+    except ProgrammingError as error:
+        if sqlstate(error) != INSUFFICIENT_PRIVILEGE:
+            raise
+        reason = f"the history of migrations cannot be {verb}: {server_message(error)}"
+        raise AccessDeniedError(reason, f"{fix}.") from error
 
 
 def _utc(at: datetime) -> datetime:
