@@ -126,6 +126,8 @@ class History:
         if not table.is_history or table.has_checksums:
             return None
         [count] = self._execute("SELECT count(*) FROM {table}").fetchone()
+        if not count:
+            return None
         zone = "" if table.has_zone else "its times have no zone, and count as UTC; "
         return (
             f"{table.name} is a history of peewee-migrate: {zone}"
