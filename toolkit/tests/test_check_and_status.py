@@ -29,7 +29,8 @@ def test_the_status_as_json_has_each_migration(app, settings):
     done = app.invoke("migrate-status", "--json")
     assert done.returncode == 1
     status = json.loads(done.stdout)
-    assert status.keys() == {"database", "migrations"}
+    assert status.keys() == {"database", "state", "unknown", "migrations"}
+    assert (status["state"], status["unknown"]) == ("pending", [])
     assert status["database"] == f"{settings.url}"
     first, _, last = status["migrations"]
     assert first.pop("applied_at").endswith("+00:00")
@@ -64,7 +65,10 @@ def test_check_prints_every_difference(app, settings):
         f"2 different: {settings.url}",
     ]
     checked = json.loads(app.invoke("migrate-check", "--json").stdout)
-    assert checked.keys() == {"database", "pending", "problems", "differences", "error"}
+    assert checked.keys() == {
+        *("database", "state", "unknown", "pending", "problems", "differences", "error")
+    }
+    assert (checked["state"], checked["unknown"]) == ("different", [])
     assert checked["database"] == f"{settings.url}"
     assert (checked["pending"], checked["problems"], checked["error"]) == ([], [], None)
     difference = {"subject": "others", "database": "this table", "model": None}
@@ -103,14 +107,14 @@ def test_models_that_the_migrated_database_rejects_are_an_error(app):
     app.write("models/__init__.py", ODD_MODELS)
     app.invoke("migrate-up")
     done = app.invoke("migrate-check", "--json")
-    assert done.stdout == ""
+    assert "function one() does not exist" in json.loads(done.stdout)["error"]
     assert_error(done, "function one() does not exist", "Fix: ")
 
 
 def test_an_edited_migration_is_a_problem_with_exit_code_2(app):
     app.invoke("migrate-up")
     path = app.folder / "migrations" / "002_create_sessions.py"
-    path.write_text(f"{path.read_text()}# edited\n")
+    path.write_text(f"{path.read_text()}edited = True\n")
     for task in ("migrate-check", "migrate-status"):
         done = app.invoke(task)
         assert done.returncode == 2
@@ -124,10 +128,10 @@ def test_an_edited_migration_is_a_problem_with_exit_code_2(app):
 def test_accepting_an_edited_migration_ends_the_problem(app):
     app.invoke("migrate-up")
     assert app.invoke("migrate-accept", "2").stdout == (
-        "nothing to accept: the file is not edited\n"
+        "nothing to accept: the history has this text already\n"
     )
     path = app.folder / "migrations" / "002_create_sessions.py"
-    path.write_text(f"{path.read_text()}# edited\n")
+    path.write_text(f"{path.read_text()}edited = True\n")
     done = app.invoke("migrate-accept", "sessions", "migrate-status")
     assert done.returncode == 0, done
     assert done.stdout.startswith("accepted 002_create_sessions\n")

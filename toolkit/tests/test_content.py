@@ -30,6 +30,14 @@ def test_a_function_without_effect_is_a_problem(file, body):
     assert content.rollback_problem.startswith("rollback() does nothing")
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [(" + ".join(["1"] * 20_000), "maximum recursion depth"), ("-" * 100_000 + "1", "too complex")],
+)
+def test_a_file_that_is_too_deep_for_python_is_a_problem(file, text, problem):
+    assert file(f"x = {text}\n").content.problem.startswith(f"syntax error: {problem}")
+
+
 def test_a_function_may_be_an_assigned_one(file):
     text = "from m import migrate as _migrate\n{}\nirreversible = True\n"
     assert file(text.format("migrate = _migrate")).content.problem is None

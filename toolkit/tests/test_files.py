@@ -63,7 +63,7 @@ def test_numbers_sort_as_numbers_and_have_three_digits_or_more(tmp_path):
 
 
 def test_python_files_with_other_names_are_strays(tmp_path):
-    strays = ["04_x.py", "004-x.py", "x.py", "004x.py", "004_.py", "004_a.b.py"]
+    strays = ["04_x.py", "004-x.py", "x.py", "004x.py", "004_.py", "004_a.b.py", "٠٠٤_x.py"]
     others = ["__init__.py", "conf.py", "notes.md", "_helper.py", ".#001_a.py"]
     for name in (*strays, *others, "005_x.py"):
         (tmp_path / name).write_text("")

@@ -49,9 +49,16 @@ REFUSALS = {
     ),
     "duplicate number": (
         {"003_twin.py": creates("twin")},
-        ["003_gamma: another", "003_twin: another migration has this number. Fix: "],
+        [
+            "003_gamma: another migration has this number: 003_twin, which is not applied here",
+            "003_twin: another migration has this number: 003_gamma, which is not applied here",
+            "Fix: give the next number, 005, to the file that production has not applied",
+        ],
     ),
-    "duplicate of applied": ({"002_twin.py": creates("twin")}, ["002_twin: another migration"]),
+    "duplicate of applied": (
+        {"002_twin.py": creates("twin")},
+        ["002_twin: another migration has this number: 002_beta, which is applied here. Fix: "],
+    ),
     "stray": ({"4_stray.py": creates("stray")}, ["4_stray.py: would be ignored", "NNN_name.py"]),
     "no migrate": ({"005_x.py": "def migrat(m, d):\n    m.sql('x')\n"}, ["005_x: no migrate()"]),
     "empty migrate": ({"005_x.py": EMPTY}, ["005_x: migrate() does nothing. Fix: "]),
@@ -144,10 +151,40 @@ def test_a_file_with_other_newlines_is_not_edited(applied, folder):
 
 
 def test_accept_records_the_text_of_an_edited_file(applied, folder):
-    (folder / "001_alpha.py").write_text(creates("alpha") + "# a better comment\n")
-    assert applied.accept("alpha").name == "001_alpha"
-    assert applied.accept("alpha") is None
+    (folder / "001_alpha.py").write_text(creates("other"))
+    assert [step.name for step in applied.accept("alpha")] == ["001_alpha"]
+    assert applied.accept("alpha") == []
     assert len(applied.up()) == 2
+
+
+def test_accept_all_records_the_text_of_every_applied_file(applied, folder):
+    for name in ("001_alpha", "002_beta"):
+        (folder / f"{name}.py").write_text(creates("other"))
+    assert [step.name for step in applied.accept_all()] == ["001_alpha", "002_beta"]
+    (folder / "001_alpha.py").write_text(creates("beta"))
+    (folder / "002_beta.py").unlink()
+    assert [step.name for step in applied.accept_all()] == ["001_alpha"]
+
+
+def test_accept_all_of_nothing_creates_no_table(engine, db):
+    assert engine.accept_all() == []
+    assert db.get_tables() == []
+
+
+def test_accept_all_records_nothing_when_one_file_is_invalid(applied, folder, db):
+    (folder / "001_alpha.py").write_text(creates("other"))
+    (folder / "002_beta.py").write_text("def migrate(:")
+    before = state(db)
+    with pytest.raises(PlanError, match="002_beta: syntax error"):
+        applied.accept_all()
+    assert state(db) == before
+
+
+def test_an_edit_prevents_the_rollback_of_its_own_migration_only(applied, folder):
+    (folder / "001_alpha.py").write_text(creates("other"))
+    assert [done.name for done in applied.down()] == ["002_beta"]
+    with pytest.raises(PlanError, match="001_alpha: edited after it was applied"):
+        applied.down()
 
 
 def test_accept_refuses_a_pending_migration_and_a_missing_file(applied, folder):
@@ -186,7 +223,9 @@ def test_files_out_of_order_can_be_allowed(applied, folder):
     assert [step.name for step in applied.down(steps=3)][-1] == "000_late"
 
 
-@pytest.mark.parametrize("to", ["003_gamma", "003", "3", "gamma_r"])
+@pytest.mark.parametrize(
+    "to", ["003_gamma", "003_gamma.py", "migrations/003_gamma.py", "003", "3", "gamma_r"]
+)
 def test_up_to_a_name_a_number_or_a_part_of_a_name(applied, to):
     names = ["003_gamma"] if to != "gamma_r" else ["003_gamma", "004_gamma_ray"]
     assert [done.name for done in applied.up(to)] == names
@@ -233,6 +272,11 @@ def test_redo_refuses_a_migration_that_cannot_be_applied_again(applied, db, fold
         ("up", {"to": "gamma"}, "'gamma' is ambiguous: 003_gamma, 004_gamma_ray"),
         ("up", {"to": "7"}, "no migration is called '7'"),
         ("up", {"to": ""}, "no migration is called ''"),
+        ("up", {"to": "None"}, "no migration is called 'None'"),
+        ("up", {"to": "٣"}, "no migration is called '٣'"),
+        ("up", {"to": "9" * 5000}, "no migration is called '9{60}…'"),
+        ("up", {"to": ".py"}, "no migration is called '.py'"),
+        ("down", {"to": ""}, "no migration is called ''"),
         ("up", {"to": "zero"}, "no migration is called 'zero'"),
         ("up", {"steps": 0}, "1 or more"),
         ("up", {"steps": 1, "to": "003"}, "exclude each other"),
@@ -256,6 +300,14 @@ def test_an_invalid_selection_is_refused(applied, db, verb, options, reason):
         (["migrate-up", "--steps", "many"], "--steps must be a number"),
         (["migrate-down", "--steps", "0"], "--steps must be a number"),
         (["migrate-redo", "--steps=-1"], "--steps must be a number"),
+        (["migrate-up", "--steps=1.5"], "9 digits at most, not '1.5'"),
+        (["migrate-up", "--steps=٣"], "9 digits at most, not '٣'"),
+        (["migrate-down", "--steps="], "9 digits at most, not ''"),
+        (["migrate-up", f"--steps={'9' * 5000}"], "99…'"),
+        (["migrate-up", "--to", "9" * 5000], "no migration is called '99"),
+        (["migrate-accept", "٣"], "no migration is called '٣'"),
+        (["migrate-accept", ""], "no migration is called ''"),
+        (["migrate-accept", "001", "--all"], "a migration or --all, not both"),
         (["migrate-accept", "001"], "001_create_audit_log is not applied"),
     ],
 )

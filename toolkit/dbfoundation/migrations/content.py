@@ -61,8 +61,8 @@ def read(source: bytes, path: str) -> Content:
     try:
         tree = ast.parse(source, path)
         code = compile(tree, path, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        return _unusable(f"syntax error: {error}")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return _unusable(f"syntax error: {str(error) or 'too complex'}")
     try:
         options = _read_options(tree)
     except MigrationError as error:

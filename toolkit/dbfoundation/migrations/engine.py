@@ -14,9 +14,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from dbfoundation.errors import MigrationFailedError, PlanError
-from dbfoundation.migrations.history import TABLE, History
+from dbfoundation.migrations.accept import file_to_accept, record_files
+from dbfoundation.migrations.history import History
+from dbfoundation.migrations.history_table import TABLE
 from dbfoundation.migrations.lock import MigrationLock
 from dbfoundation.migrations.plan import Plan
+from dbfoundation.migrations.problems import names_of
 from dbfoundation.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
 
     from peewee import PostgresqlDatabase
 
-    from dbfoundation.migrations.plan import Step
     from dbfoundation.migrations.runner import Runner
+    from dbfoundation.migrations.step import Step
 
 APPLIED = "applied"
 ROLLED_BACK = "rolled back"
@@ -57,8 +60,9 @@ class Engine:
     """The migrations of one folder, on one connected database.
 
     `runner_timeout` is the number of seconds to wait for another runner, `table_lock_timeout` for a
-    lock on a table. `report` receives a line when it has to wait for another runner. No step begins
-    after `is_interrupted` returns True.
+    lock on a table. `report` receives each warning, and a line when it has to wait for another
+    runner. No step begins after `is_interrupted` returns True. `missing` are the applied steps of
+    the last plan whose file is missing here.
     """
 
     def __init__(  # noqa: PLR0913 # four of them are keyword-only
@@ -79,10 +83,13 @@ class Engine:
         self.is_interrupted = is_interrupted
         self.history = History(database)
         self.lock = MigrationLock(database, TABLE)
+        self.missing: Sequence[Step] = ()
 
     def plan(self) -> Plan:
         """Every migration by number, with its problem if it has one; writes nothing."""
-        return Plan(self.folder, self.history.records())
+        plan = Plan(self.folder, self.history.records())
+        self.missing = plan.missing
+        return plan
 
     def up(
         self,
@@ -100,6 +107,7 @@ class Engine:
         planned = self.plan().steps_up(to, steps, allow_out_of_order=allow_out_of_order)
         if not planned:
             return []
+        self._report_missing()
         with self.lock.hold(self.runner_timeout, self.report):
             plan, runner = self._plan_under_lock()
             plan.check(allow_out_of_order=allow_out_of_order)
@@ -155,7 +163,10 @@ class Engine:
         def choose(plan: Plan) -> list[Step]:
             return plan.steps_up(to, steps, allow_out_of_order=allow_out_of_order)
 
-        return self._dry_run(choose, lambda runner: runner.apply)
+        tried = self._dry_run(choose, lambda runner: runner.apply)
+        if tried:
+            self._report_missing()
+        return tried
 
     def dry_run_down(self, to: str | None = None, steps: int | None = None) -> list[DryRunStep]:
         """The SQL of `down`, found in the same way."""
@@ -163,47 +174,72 @@ class Engine:
             lambda plan: plan.steps_down(to, steps), lambda runner: runner.roll_back
         )
 
-    def accept(self, name: str) -> Step | None:
-        """Record the checksum of an edited file; returns None when the file is not edited.
+    def dry_run_redo(self, steps: int | None = None) -> list[DryRunStep]:
+        """The SQL of `redo`, found in the same way: first down, then up."""
+        return self._dry_run(
+            lambda plan: plan.steps_redo(steps),
+            lambda runner: runner.roll_back,
+            lambda runner: runner.apply,
+        )
+
+    def accept(self, name: str) -> list[Step]:
+        """Record the text and the name of an applied file; returns it if they were others before.
 
         Raises PlanError for a migration that is not applied, or whose file is missing or invalid.
         """
-        step = self.plan().find(name)
-        if not step.applied or step.file is None:
-            reason = "is not applied" if step.file else "has no file"
-            raise PlanError(f"{step.name} {reason}: there is nothing to accept")
-        if step.file.content.problem:
-            raise PlanError(f"{step.name}: {step.file.content.problem}")
+        return self._accept(lambda plan: [plan.find(name)])
+
+    def accept_all(self) -> list[Step]:
+        """Record all applied files in the same way; returns those that were others before."""
+        return self._accept(lambda plan: [step for step in plan.applied if step.file])
+
+    def _accept(self, choose: Callable[[Plan], list[Step]]) -> list[Step]:
+        steps = choose(self.plan())
+        for step in steps:
+            file_to_accept(step)
+        if not steps:
+            return []
         with self.lock.hold(self.runner_timeout, self.report):
-            self.history.ensure_table()
-            is_changed = self.history.accept(step.name, step.file.checksum)
-        return step if is_changed else None
+            self._ensure_history()
+            return record_files(self.history, choose(self.plan()))
+
+    def _ensure_history(self) -> None:
+        if line := self.history.ensure_table():
+            self.report(f"warning: {line}")
+
+    def _report_missing(self) -> None:
+        if self.missing:
+            self.report(f"warning: applied, but without a file here: {names_of(self.missing)}")
 
     def _plan_under_lock(self) -> tuple[Plan, Runner]:
         """The current plan, and the runner of its steps; creates the history's table."""
         # The runner imports peewee-migrate, which a plan without work does not need.
         from dbfoundation.migrations.runner import Runner
 
-        self.history.ensure_table()
+        self._ensure_history()
         plan = self.plan()
         runner = Runner(
-            self.database, self.lock, plan.applied, self.table_lock_timeout, self.is_interrupted
+            self.history, self.lock, plan.applied, self.table_lock_timeout, self.is_interrupted
         )
         return plan, runner
 
     def _dry_run(
         self,
         choose: Callable[[Plan], list[Step]],
-        function: Callable[[Runner], Callable[[Step], list[str]]],
+        *functions: Callable[[Runner], Callable[[Step], list[str]]],
     ) -> list[DryRunStep]:
+        """Run each function on the chosen steps, in the opposite order of the one before."""
         if not choose(self.plan()):
             return []
         tried: list[DryRunStep] = []
         lock = self.lock.hold(self.runner_timeout, self.report)
         with lock, self.database.atomic() as transaction:
             plan, runner = self._plan_under_lock()
-            for step in choose(plan):
-                tried.append(_dry_run_step(function(runner), step, tried))
+            chosen = choose(plan)
+            for function in functions:
+                for step in chosen:
+                    tried.append(_dry_run_step(function(runner), step, tried))
+                chosen = chosen[::-1]
             transaction.rollback()
         return tried
 

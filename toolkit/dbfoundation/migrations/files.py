@@ -14,13 +14,14 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from dbfoundation.errors import MigrationError
+from dbfoundation.migrations.code_checksum import code_checksum
 from dbfoundation.migrations.content import Content, check_options, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FILE_NAME = re.compile(r"(\d{3,})_[^.]+")
+FILE_NAME = re.compile(r"([0-9]{3,})_[^.]+")
 SOURCE = re.compile(r"[^.].*\.py")  # an editor's own files begin with a dot
 NEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
@@ -70,6 +71,11 @@ class MigrationFile:
     def checksum(self) -> str:
         """SHA-256 of the source, in hex."""
         return hashlib.sha256(self.source).hexdigest()
+
+    @cached_property
+    def code_checksum(self) -> str | None:
+        """SHA-256 of what Python reads in the file, in hex; None for a file that it cannot read."""
+        return code_checksum(self.source)
 
     @cached_property
     def content(self) -> Content:

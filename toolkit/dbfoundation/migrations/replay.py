@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dbfoundation.migrations.operations import StrictMigrator
-    from dbfoundation.migrations.plan import Step
+    from dbfoundation.migrations.step import Step
 
 
 def replay(applied: Sequence[Step], migrator: StrictMigrator) -> None:

@@ -20,7 +20,6 @@ from dbfoundation.errors import (
 )
 from dbfoundation.migrations.attempt import Attempt
 from dbfoundation.migrations.failure import describe_failure, is_sql_error, root_cause
-from dbfoundation.migrations.history import History
 from dbfoundation.migrations.invalid_indexes import find_invalid_indexes, find_new_invalid_indexes
 from dbfoundation.migrations.lock_watcher import watch_lock
 from dbfoundation.migrations.operations import StrictMigrator
@@ -30,17 +29,16 @@ from dbfoundation.migrations.statements import change_settings, record_statement
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from peewee import PostgresqlDatabase
-
     from dbfoundation.migrations.files import MigrationFile
+    from dbfoundation.migrations.history import History
     from dbfoundation.migrations.lock import MigrationLock
-    from dbfoundation.migrations.plan import Step
+    from dbfoundation.migrations.step import Step
 
 RETRY_PAUSES = (0.5, 1.0, 2.0)
 
 
 class Runner:
-    """Runs steps on one connection, which holds the migrations' lock.
+    """Runs steps on the history's connection, which holds the migrations' lock.
 
     `applied` are the steps before, in the order of applying; `table_lock_timeout` is in seconds. No
     step begins after `is_interrupted` returns True.
@@ -48,14 +46,14 @@ class Runner:
 
     def __init__(
         self,
-        database: PostgresqlDatabase,
+        history: History,
         lock: MigrationLock,
         applied: Sequence[Step],
         table_lock_timeout: float,
         is_interrupted: Callable[[], bool],
     ) -> None:
-        self.database = database
-        self.history = History(database)
+        self.database = history.database
+        self.history = history
         self.lock = lock
         self.table_lock_timeout = table_lock_timeout
         self.is_interrupted = is_interrupted
@@ -66,7 +64,7 @@ class Runner:
     def apply(self, step: Step) -> list[str]:
         """Run the file's migrate() and record it; returns the statements, as sent."""
         file = _file_of(step)
-        record = partial(self.history.add, step.name, file.checksum)
+        record = partial(self.history.add, step.name, file.checksum, file.code_checksum)
         sent = self._run(file, "migrate", record)
         self.applied.append(step)
         self.done.append(step.name)
@@ -234,8 +232,8 @@ class Runner:
         return "the statements before the failure remain, and the step is not recorded"
 
     def _is_recorded(self, attempt: Attempt) -> bool:
-        applied = {record.name for record in self.history.records()}
-        return (attempt.file.name in applied) is (attempt.function == "migrate")
+        is_applied = self.history.is_recorded(attempt.file.name)
+        return is_applied is (attempt.function == "migrate")
 
     def _done_before(self) -> str:
         return f"done before: {', '.join(self.done) or 'nothing'}"

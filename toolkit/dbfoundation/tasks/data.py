@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dbfoundation.settings import Settings
 
 
-@command()
+@command(changes=True)
 def seed(c: Context) -> None:
     """Insert the development data that are missing."""
     project = Project.of(c)
@@ -31,7 +31,7 @@ def seed(c: Context) -> None:
     print_line(f"seeded {settings.url}: inserted {seeded.inserted}, unchanged {seeded.unchanged}")
 
 
-@command()
+@command(changes=True)
 def sessions_prune(c: Context) -> None:
     """Delete the expired sessions; for cron."""
     from dbfoundation.runtime.sessions import SessionStore

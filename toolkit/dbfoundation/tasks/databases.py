@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from dbfoundation.server.development import DevelopmentServer
 
 
-@command(via="the only provider to try: docker, or local for this machine's own programs")
+@command(
+    changes=True, via="the only provider to try: docker, or local for this machine's own programs"
+)
 def db_up(c: Context, via: str | None = None) -> None:
     """Start a PostgreSQL at DATABASE_URL, unless one answers."""
     server = _server(Project.of(c), via)
@@ -28,7 +30,7 @@ def db_up(c: Context, via: str | None = None) -> None:
     print_line(f"{server.settings.url} answers: {outcome}")
 
 
-@command()
+@command(changes=True)
 def db_down(c: Context) -> None:
     """Stop the server that db-up started; the data stay."""
     stopped = _server(Project.of(c)).stop()
@@ -38,7 +40,7 @@ def db_down(c: Context) -> None:
         print_line("nothing to stop: no server of db-up runs here")
 
 
-@command()
+@command(changes=True)
 def db_reset(c: Context) -> None:
     """Drop the development database, create, migrate and seed it."""
     from dbfoundation.server.databases import create_database, drop_database
@@ -59,7 +61,7 @@ def db_reset(c: Context) -> None:
     seed(c)
 
 
-@command()
+@command(changes=True)
 def db_shell(c: Context) -> None:
     """Open psql; a script on stdin ends at its first error."""
     from dbfoundation.server.processes import run_on_terminal
@@ -70,7 +72,7 @@ def db_shell(c: Context) -> None:
         raise Exit(code=code)
 
 
-@command(json=JSON)
+@command(changes=False, json=JSON)
 def db_schema(c: Context, json: bool = False) -> None:
     """List the live schema with all of its objects."""
     from dbfoundation.runtime.connection import connected, dedicated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from dbfoundation.errors import DatabaseError, RefusedError
+from dbfoundation.errors import DatabaseError, PlanError, RefusedError
+from dbfoundation.migrations.problems import (
+    AHEAD,
+    DIFFERENT,
+    PENDING,
+    PROBLEM,
+    UP_TO_DATE,
+    state_of,
+)
 from dbfoundation.tasks import rendering
 from dbfoundation.tasks.command import command
 from dbfoundation.tasks.connections import open_engine, open_scratch_engine
@@ -24,17 +33,20 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
     from dbfoundation.migrations.engine import Done, Engine
-    from dbfoundation.migrations.plan import Step
+    from dbfoundation.migrations.step import Step
     from dbfoundation.migrations.verification import ProofResult
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.settings import Settings
 
-NAME = "its name, its number, or an unambiguous part of its name"
+NAME = "its name, its file, its number, or an unambiguous part of its name"
 DRY_RUN = "run in a transaction, print the SQL, and roll back"
+STEPS = re.compile("0*[1-9][0-9]{0,8}")
+EXIT_CODES = {UP_TO_DATE: 0, PENDING: 1, DIFFERENT: 1, PROBLEM: 2, AHEAD: 3}
 JSON = "print one JSON object instead of text"
 
 
 @command(
+    changes=True,
     to=f"the last migration to apply: {NAME}",
     steps="the number of migrations to apply; default: all",
     dry_run=DRY_RUN,
@@ -56,10 +68,11 @@ def migrate_up(
             return
         started = perf_counter()
         done = engine.up(to, count, allow_out_of_order=allow_out_of_order, on_step=_print_step)
-    _print_total(done, started, settings, f"nothing to apply: {settings.url} is up to date")
+    _print_total(done, started, settings, rendering.nothing_to_apply(engine.missing, settings))
 
 
 @command(
+    changes=True,
     to=f"the migration to stop at, which stays applied: {NAME}; zero rolls back all",
     steps="the number of migrations to roll back; default: one",
     dry_run=DRY_RUN,
@@ -78,16 +91,20 @@ def migrate_down(
     _print_total(done, started, settings, f"nothing to roll back: {settings.url}")
 
 
-@command(steps="the number of migrations; default: one")
-def migrate_redo(c: Context, steps: str | None = None) -> None:
+@command(changes=True, steps="the number of migrations; default: one", dry_run=DRY_RUN)
+def migrate_redo(c: Context, steps: str | None = None, dry_run: bool = False) -> None:
     """Roll back the last migration and apply it again."""
+    count = _parse_steps(steps)
     with _engine(c) as (engine, settings):
+        if dry_run:
+            print_lines(rendering.dry_run(engine.dry_run_redo(count), settings))
+            return
         started = perf_counter()
-        done = engine.redo(_parse_steps(steps), on_step=_print_step)
+        done = engine.redo(count, on_step=_print_step)
     _print_total(done, started, settings, f"nothing to roll back: {settings.url}")
 
 
-@command(name="a short description, such as add_users; it gets the next number")
+@command(changes=True, name="a short description, such as add_users; it gets the next number")
 def migrate_create(c: Context, name: str) -> None:
     """Write a new migration with the next number."""
     from dbfoundation.migrations.files import create
@@ -97,17 +114,19 @@ def migrate_create(c: Context, name: str) -> None:
     print_line(f"created {path.relative_to(project.root)}: write its migrate() and rollback()")
 
 
-@command(name=NAME)
-def migrate_accept(c: Context, name: str) -> None:
-    """Record the current text of an edited migration file."""
+@command(changes=True, name=NAME, all="record all applied files, in place of one")
+def migrate_accept(c: Context, name: str, all: bool = False) -> None:
+    """Record the current text and name of an applied file."""
+    if all and name:
+        raise PlanError("migrate-accept accepts the name of a migration or --all, not both")
     with _engine(c) as (engine, _):
-        step = engine.accept(name)
-    print_line(f"accepted {step.name}" if step else "nothing to accept: the file is not edited")
+        accepted = engine.accept_all() if all else engine.accept(name)
+    print_lines(rendering.accepted(accepted))
 
 
-@command(json=JSON)
+@command(changes=False, json=JSON)
 def migrate_status(c: Context, json: bool = False) -> None:
-    """List the migrations; exit code 1 when some are pending."""
+    """List the migrations and their problems."""
     with _engine(c) as (engine, settings):
         steps = engine.plan().steps
     if json:
@@ -117,10 +136,10 @@ def migrate_status(c: Context, json: bool = False) -> None:
     _exit_by_state(steps)
 
 
-@command(json=JSON)
+@command(changes=False, json=JSON)
 def migrate_check(c: Context, json: bool = False) -> None:
     """Compare the models with the database; for CI."""
-    from dbfoundation.migrations.history import TABLE
+    from dbfoundation.migrations.history_table import TABLE
     from dbfoundation.schema.drift import find_drift
 
     models = Project.of(c).models()
@@ -131,9 +150,9 @@ def migrate_check(c: Context, json: bool = False) -> None:
         try:
             differences = find_drift(engine.database, models, ignored)
         except DatabaseError as error:
-            if all(step.applied for step in steps):
+            if all(step.applied and step.file for step in steps):
                 raise
-            not_compared = error.reason  # a pending migration may create what is missing
+            not_compared = error.reason  # another release may have what is missing
     if json:
         print_json(rendering.check_json(steps, differences, not_compared, settings))
     else:
@@ -141,7 +160,7 @@ def migrate_check(c: Context, json: bool = False) -> None:
     _exit_by_state(steps, differences)
 
 
-@command(with_seed="insert the development data before the rollbacks")
+@command(changes=True, with_seed="insert the development data before the rollbacks")
 def migrate_verify(c: Context, with_seed: bool = False) -> None:
     """Prove on a scratch database that each rollback works."""
     from secrets import token_hex
@@ -175,18 +194,22 @@ def _engine(context: Context) -> Iterator[tuple[Engine, Settings]]:
 
 
 def _parse_steps(text: str | None) -> int | None:
-    """The number of --steps; 0 for a text that is no number, because the plan refuses 0."""
+    """The number of --steps; raises PlanError for any other text."""
     if text is None:
         return None
-    return int(text) if text.isdecimal() else 0
+    if not STEPS.fullmatch(text):
+        from dbfoundation.migrations.plan import shown
+
+        raise PlanError(
+            f"--steps must be a number, 1 or more, of 9 digits at most, not {shown(text)}"
+        )
+    return int(text)
 
 
 def _exit_by_state(steps: Sequence[Step], differences: Sequence[Difference] = ()) -> None:
-    """End with exit code 2 for a problem, or exit code 1 for a pending step or a difference."""
-    if any(step.problem for step in steps):
-        raise Exit(code=2)
-    if differences or not all(step.applied for step in steps):
-        raise Exit(code=1)
+    """End with the exit code of the state."""
+    if code := EXIT_CODES[state_of(steps, is_different=bool(differences))]:
+        raise Exit(code=code)
 
 
 def _print_step(done: Done) -> None:

@@ -9,12 +9,14 @@ from collections import Counter
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from dbfoundation.migrations.problems import UNKNOWN, names_of, state_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from dbfoundation.migrations.engine import Done, DryRunStep
-    from dbfoundation.migrations.plan import Step
+    from dbfoundation.migrations.step import Step
     from dbfoundation.migrations.verification import ProofResult
     from dbfoundation.schema.catalog import SchemaObject
     from dbfoundation.schema.comparison import Difference
@@ -41,10 +43,26 @@ def dry_run(steps: Sequence[DryRunStep], settings: Settings) -> Iterator[str]:
     yield f"-- dry run, nothing was changed: {settings.url}"
 
 
+def nothing_to_apply(missing: Sequence[Step], settings: Settings) -> str:
+    if not missing:
+        return f"nothing to apply: {settings.url} is up to date"
+    names = names_of(missing)
+    return f"nothing to apply: {settings.url}; applied, but without a file here: {names}"
+
+
+def accepted(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        renamed = f", recorded as {step.recorded_as} until now" if step.recorded_as else ""
+        yield f"accepted {step.name}{renamed}"
+    if not steps:
+        yield "nothing to accept: the history has this text already"
+
+
 def status(steps: Sequence[Step], settings: Settings) -> Iterator[str]:
     for step in steps:
         yield f"{_when(step.applied_at)}  {step.name}"
     yield from _problems(steps)
+    yield from _unknown(steps)
     applied = sum(step.applied for step in steps)
     yield f"{applied} applied, {len(steps) - applied} pending on {settings.url}"
 
@@ -59,7 +77,12 @@ def status_json(steps: Sequence[Step], settings: Settings) -> dict[str, Any]:
         }
         for step in steps
     ]
-    return {"database": f"{settings.url}", "migrations": migrations}
+    return {
+        "database": f"{settings.url}",
+        "state": state_of(steps),
+        "unknown": [step.name for step in steps if step.problem == UNKNOWN],
+        "migrations": migrations,
+    }
 
 
 def check(
@@ -69,15 +92,22 @@ def check(
     settings: Settings,
 ) -> Iterator[str]:
     pending = [step for step in steps if not step.applied]
-    problems = [step for step in steps if step.problem]
+    problems = [step for step in steps if step.problem not in (None, UNKNOWN)]
+    unknown = [*_unknown(steps)]
     for step in pending:
         yield f"pending: {step.name}"
     yield from _problems(steps)
+    yield from unknown
     for difference in differences:
         yield difference.describe("the database", "the model")
     if not_compared:
         yield f"not compared: {not_compared}"
-    found = {"pending": pending, "with a problem": problems, "different": differences}
+    found: dict[str, Sequence[object]] = {
+        "pending": pending,
+        "with a problem": problems,
+        "unknown here": unknown,
+        "different": differences,
+    }
     counts = ", ".join(f"{len(things)} {name}" for name, things in found.items() if things)
     yield f"{counts or 'the models and the database agree'}: {settings.url}"
 
@@ -90,8 +120,14 @@ def check_json(
 ) -> dict[str, Any]:
     return {
         "database": f"{settings.url}",
+        "state": state_of(steps, is_different=bool(differences)),
+        "unknown": [step.name for step in steps if step.problem == UNKNOWN],
         "pending": [step.name for step in steps if not step.applied],
-        "problems": [{"name": s.name, "problem": s.problem} for s in steps if s.problem],
+        "problems": [
+            {"name": s.name, "problem": s.problem}
+            for s in steps
+            if s.problem not in (None, UNKNOWN)
+        ],
         "differences": [
             {"subject": d.subject, "database": d.left, "model": d.right} for d in differences
         ],
@@ -151,7 +187,11 @@ def _label(thing: SchemaObject) -> str:
 
 
 def _problems(steps: Sequence[Step]) -> Iterator[str]:
-    return (f"! {step.describe_problem()}" for step in steps if step.problem)
+    return (f"! {step.describe_problem()}" for step in steps if step.problem not in (None, UNKNOWN))
+
+
+def _unknown(steps: Sequence[Step]) -> Iterator[str]:
+    return (f"ahead: {step.describe_problem()}" for step in steps if step.problem == UNKNOWN)
 
 
 def _milliseconds(seconds: float) -> str:
