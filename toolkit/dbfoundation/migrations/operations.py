@@ -1,211 +1,371 @@
-"""peewee-migrate's operations, made strict, and its models of earlier files, loaded when needed.
+"""peewee-migrate's operations: each runs when it is called, and does the whole of what it says.
 
-Differences from peewee_migrate.Migrator:
+- An operation is checked first: an unknown field or index is an error that lists those there are.
+- After it, the catalog shows what the field says, and `migrator.orm` has the model of that state.
+- It works on every table of the database; table_models.py has the models.
+- table_editor.py has the statements, and the online form of each.
+- Nothing else is dropped, such as a view on a table, unless `cascade=True`.
 
-- `create_model` fails where the table exists, and `remove_fields` where the field does not exist.
-  `remove_model` and `remove_fields` drop nothing else unless `cascade=True`.
-- `migrator.orm` is empty at first. When a file uses a model that no file of this run has created,
-  the applied files are run again, once, to learn their models. They get a database without a
-  server, so that they change nothing, and other threads notice nothing.
-- An operation has its line in the file, and logs nothing: peewee-migrate's log has parameters.
-
-The seams that peewee-migrate does not document (`__ops__`, `__get_model__`, `__call__`,
-`orm.__models__`, `orm.__tables__`) are held by tests/test_seams.py.
+Indexes and constraints are found in the catalog by their columns, whichever name they have.
 """
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from peewee import Model, PostgresqlDatabase
+from peewee import MetaField, Model, ModelIndex
 from peewee_migrate import Migrator
-from peewee_migrate.migrator import ORM
-from playhouse.migrate import Operation
 
 from dbfoundation.errors import MigrationError
+from dbfoundation.migrations import defaults
+from dbfoundation.migrations.derived_names import index_prefix
+from dbfoundation.migrations.field_change import FieldChange
+from dbfoundation.migrations.live_table import similar
+from dbfoundation.migrations.offline import OfflineDatabase
+from dbfoundation.migrations.table_editor import TableEditor, field_index
+from dbfoundation.migrations.table_models import ModelRegistry, placeholder, remove_field
+from dbfoundation.runtime.models import get_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from peewee import Field, Node, PostgresqlDatabase
 
     TModel = type[Model]
 
 
 class StrictMigrator(Migrator):
-    """The `migrator` parameter of the functions in the file `path`.
+    """The `migrator` parameter of the functions in a file.
 
-    `replay` runs the applied files with another StrictMigrator.
+    `replay` runs the applied files with another StrictMigrator, one that is offline: it sends
+    nothing, and its operations change its models only.
     """
 
     def __init__(
-        self, database: PostgresqlDatabase, replay: Callable[[StrictMigrator], None]
+        self,
+        database: PostgresqlDatabase,
+        replay: Callable[[StrictMigrator], None],
+        *,
+        offline: bool = False,
     ) -> None:
         super().__init__(database)
         self.database = database
         self.replay = replay
-        self.orm: LazyORM = LazyORM(self._load_models)
-        self.path = ""
-        self.line: int | None = None
-        self.__ops__: list[Any] = OperationQueue(self)
+        self.orm: ModelRegistry = ModelRegistry(database, self._load_models, offline=offline)
+        self.is_fake = offline
+        self.new_tables: set[str] = set()
+
+    def begin_file(self) -> None:
+        """Forget which tables the file before has created."""
+        self.new_tables.clear()
 
     def __call__(self) -> None:
-        """Run the queued operations."""
-        queue = self.take_queue()
-        for operation, self.line in zip(queue, queue.lines, strict=True):
-            operation.run() if isinstance(operation, Operation) else operation()
-        self.line = None
-
-    def take_queue(self) -> OperationQueue:
-        """Empty the queue; returns its operations."""
-        queue, self.__ops__ = self.__ops__, OperationQueue(self)
-        assert isinstance(queue, OperationQueue)  # noqa: S101 # for mypy: the base class has a list
-        return queue
-
-    def create_model(self, model: Any) -> Any:  # noqa: ANN401 # a model in, the same model out
-        super().create_model(model)
-
-        def create_table() -> None:
-            model.create_table(safe=False)
-
-        self.__ops__[-1] = create_table
-        return model
-
-    def remove_model(self, model: Any, *, cascade: bool = False) -> None:  # noqa: ANN401
-        super().remove_model(model, cascade=cascade)
-
-    def remove_fields(
-        self,
-        model: Any,  # noqa: ANN401 # a model or its name
-        *names: str,
-        cascade: bool = False,
-        **params: Any,  # noqa: ANN401 # peewee-migrate's
-    ) -> TModel:
-        model = self.__get_model__(model)
-        fields = model._meta.fields  # noqa: SLF001 # Peewee documents _meta
-        if unknown := [name for name in names if name not in fields]:
-            raise MigrationError(
-                f"{model._meta.table_name} has no field {', '.join(unknown)}; "  # noqa: SLF001
-                f"its fields are {', '.join(fields)}"
-            )
-        return super().remove_fields(model, *names, cascade=cascade, **params)
+        """Do nothing: peewee-migrate's way to run the operations so far, which have run."""
 
     @contextmanager
     def fake(self) -> Iterator[StrictMigrator]:
         """Let the operations of the block change the models only."""
-        queue = self.take_queue()
+        before, self.is_fake = self.is_fake, True
         try:
             yield self
         finally:
-            self.__ops__ = queue
+            self.is_fake = before
 
-    def __get_model__(self, model: Any) -> Any:  # noqa: ANN401 # peewee-migrate's seam
-        if isinstance(model, str):
-            self.orm.load_missing(model)
-        return super().__get_model__(model)
+    def sql(self, sql: str, *params: object) -> None:
+        """Send a statement."""
+        if not self.is_fake:
+            self.database.execute_sql(sql, params)
+
+    def run(self, func: Callable[..., object], *args: object, **kwargs: object) -> None:
+        """Call a function, which may send statements."""
+        if not self.is_fake:
+            func(*args, **kwargs)
+
+    # Tables
+
+    def create_model(self, model: Any) -> Any:  # noqa: ANN401 # a model in, the same model out
+        """Create the table, its indexes and sequences; an error if it exists."""
+        meta = get_meta(model)
+        meta.set_database(self.database)
+        self.orm.add(model)
+        self.new_tables.add(meta.table_name)
+        if not self.is_fake:
+            model.create_table(safe=False)
+            for field in self._deferred_keys(model):
+                field.model._schema.create_foreign_key(field)  # noqa: SLF001 # Peewee documents it
+        return model
+
+    def _deferred_keys(self, model: TModel) -> list[Any]:
+        """The foreign keys that were declared before their table, and whose tables exist now."""
+        meta, models = get_meta(model), self.orm.__models__.values()
+        keys = {field: None for field in (*meta.refs, *meta.backrefs) if field.deferred}
+        return [key for key in keys if key.model in models and key.rel_model in models]
+
+    def remove_model(self, model: TModel | str, *, cascade: bool = False) -> None:
+        """Drop the table."""
+        model = self.__get_model__(model)
+        if not self.is_fake:
+            editor = self._editor(model)
+            editor.send("DROP TABLE", editor.meta.entity, "CASCADE" if cascade else "")
+        self.new_tables.discard(get_meta(model).table_name)
+        self.orm.remove(model)
+
+    def rename_table(self, model: TModel | str, new_name: str) -> TModel:
+        """Rename the table, and the constraints and sequences that are named after it."""
+        model = self.__get_model__(model)
+        meta = get_meta(model)
+        old_name = meta.table_name
+        self.orm.remove(model)
+        if not self.is_fake:
+            prefix = index_prefix(model) if meta.legacy_table_names else new_name
+            self._editor(model).rename_table(new_name, prefix)
+        if old_name in self.new_tables:
+            self.new_tables = self.new_tables - {old_name} | {new_name}
+        meta.set_table_name(new_name)
+        if model.__name__ == old_name:  # the class is not known
+            model.__name__ = new_name
+        for index in meta.indexes:
+            if isinstance(index, ModelIndex):
+                index._table = meta.table  # type: ignore[attr-defined] # noqa: SLF001 # it keeps its table
+        self.orm.add(model)
+        return model
+
+    # Fields
+
+    def add_fields(
+        self,
+        model: TModel | str,
+        *,
+        allow_not_null: bool = False,
+        **fields: Any,  # noqa: ANN401
+    ) -> TModel:
+        """Add columns; a constant default is the server's as well.
+
+        With `allow_not_null`, a field without a default may be NOT NULL, if the table is empty.
+        """
+        model = self.__get_model__(model)
+        meta = get_meta(model)
+        editor = None if self.is_fake else self._editor(model)
+        for name, field in fields.items():
+            if name in meta.fields and not self.is_fake:
+                raise MigrationError(f"{meta.table_name} has a field {name} already")
+            _add_field(model, name, field)
+            if editor and not (editor.is_new or allow_not_null):
+                defaults.assert_can_add(meta.table_name, name, field)
+            if editor and field_index(model, field):
+                editor.assert_can_index()
+        if editor:
+            for field in fields.values():
+                editor.add_column(field)
+            for field in fields.values():
+                if index := field_index(model, field):
+                    editor.create_index(index)
+        return model
+
+    def change_fields(self, model: TModel | str, **fields: Any) -> TModel:  # noqa: ANN401
+        """Make each column what its new field says."""
+        model = self.__get_model__(model)
+        editor = None if self.is_fake else self._editor(model)
+        changes = []
+        for name, old in zip(fields, self._fields(model, fields), strict=True):
+            column = old.column_name
+            _forget(model, old)
+            _add_field(model, name, fields[name])
+            if editor:
+                changes.append(FieldChange(editor, column, old, fields[name]))
+        for change in changes:
+            change.apply()
+        return model
+
+    def remove_fields(  # type: ignore[override] # an unknown parameter is an error
+        self,
+        model: TModel | str,
+        *names: str,
+        cascade: bool = False,
+    ) -> TModel:
+        """Drop columns, and with them their indexes and constraints."""
+        model = self.__get_model__(model)
+        editor = None if self.is_fake else self._editor(model)
+        for field in self._fields(model, names):
+            if editor:
+                editor.drop_column(field.column_name, cascade=cascade)
+            remove_field(model, field)
+        return model
+
+    def rename_field(self, model: TModel | str, old_name: str, new_name: str) -> TModel:
+        """Rename a column, and the indexes, constraints and sequences that are named after it."""
+        model = self.__get_model__(model)
+        [field] = self._fields(model, [old_name])
+        column = field.column_name
+        indexes = get_meta(model).indexes
+        _forget(model, field)
+        field.column_name = field.object_id_name = None
+        _add_field(model, new_name, field)
+        get_meta(model).indexes = [_with_renamed(index, old_name, new_name) for index in indexes]
+        if not self.is_fake and column != field.column_name:
+            self._editor(model).rename_column(column, field.column_name)
+        return model
+
+    def add_not_null(self, model: TModel | str, *names: str) -> TModel:
+        """Refuse NULL; a row that has one is an error."""
+        return self._set_null(model, names, null=False)
+
+    def drop_not_null(self, model: TModel | str, *names: str) -> TModel:
+        """Accept NULL."""
+        return self._set_null(model, names, null=True)
+
+    def _set_null(self, model: TModel | str, names: tuple[str, ...], *, null: bool) -> TModel:
+        model = self.__get_model__(model)
+        editor = None if self.is_fake else self._editor(model)
+        for field in self._fields(model, names):
+            field.null = null
+            if editor:
+                change = editor.drop_not_null if null else editor.set_not_null
+                change(field.column_name)
+        return model
+
+    def add_default(self, model: TModel | str, name: str, default: Any) -> TModel:  # noqa: ANN401
+        """Set the server's DEFAULT, for rows to come; None drops it."""
+        model = self.__get_model__(model)
+        [field] = self._fields(model, [name])
+        _forget(model, field)
+        field.default = default
+        _add_field(model, name, field)
+        if defaults.is_callable(field):
+            raise MigrationError(
+                f"{get_meta(model).table_name}.{name}: the server cannot call this default.\n"
+                'Fix: give a constant, or one of the server\'s: SQL("gen_random_uuid()")'
+            )
+        if not self.is_fake:
+            node = None if default is None else defaults.to_sql(field, default)
+            self._editor(model).set_default(field.column_name, node)
+        return model
+
+    # Indexes and constraints
+
+    def add_index(
+        self,
+        model: TModel | str,
+        *columns: str,
+        unique: bool = False,
+        **options: Any,  # noqa: ANN401 # ModelIndex's: name, where, using, nulls_distinct
+    ) -> TModel:
+        """Create an index of some fields, under the name that the models give it."""
+        model = self.__get_model__(model)
+        fields = self._fields(model, columns)
+        index = ModelIndex(model, fields, unique=unique, **options)
+        if not self.is_fake:
+            editor = self._editor(model)
+            editor.assert_can_index()
+            editor.create_index(index)
+        if len(fields) == 1 and not options:
+            fields[0].unique, fields[0].index = unique, not unique
+        else:
+            get_meta(model).indexes.append(index if options else (columns, unique))
+        return model
+
+    def drop_index(self, model: TModel | str, *columns: str, name: str | None = None) -> TModel:
+        """Drop the index of some fields, in their order; `name` if there are several."""
+        model = self.__get_model__(model)
+        meta = get_meta(model)
+        fields = self._fields(model, columns)
+        if not self.is_fake:
+            editor = self._editor(model)
+            editor.drop_index(editor.find_index([field.column_name for field in fields], name))
+        if len(fields) == 1:
+            fields[0].unique = fields[0].index = False
+        meta.indexes = [index for index in meta.indexes if not _is_of(index, fields)]
+        return model
+
+    def add_constraint(self, model: TModel | str, name: str, constraint: str | Node) -> TModel:
+        """Add a constraint under a name, such as "CHECK (price > 0)"."""
+        model = self.__get_model__(model)
+        if not self.is_fake:
+            self._editor(model).add_constraint(name, constraint)
+        return model
+
+    def drop_constraints(self, model: TModel | str, *names: str) -> TModel:
+        """Drop constraints by their names."""
+        model = self.__get_model__(model)
+        if not self.is_fake:
+            editor = self._editor(model)
+            editor.assert_constraints(names)
+            for name in names:
+                editor.drop_constraint(name)
+        return model
+
+    # Models
+
+    def __get_model__(self, model: TModel | str) -> TModel:  # type: ignore[override] # its seam
+        return self.orm.find(model) if isinstance(model, str) else model
+
+    def _editor(self, model: TModel) -> TableEditor:
+        is_new = get_meta(model).table_name in self.new_tables
+        return TableEditor(self.database, model, is_new=is_new)
+
+    def _fields(self, model: TModel, names: Any) -> list[Any]:  # noqa: ANN401 # an iterable
+        """The fields of these names, or columns; raises MigrationError for an unknown one.
+
+        The models of a replay do not have what SQL has added, so that they take any name.
+        """
+        meta = get_meta(model)
+        if self.is_fake:
+            for name in names:
+                if name not in meta.combined:
+                    placeholder(model, name)
+        if unknown := [name for name in names if name not in meta.combined]:
+            raise MigrationError(
+                f"{meta.table_name} has no field {', '.join(unknown)}.\n"
+                f"Fix: correct the name; its fields: {similar(unknown[0], list(meta.fields))}"
+            )
+        return [meta.combined[name] for name in names]
 
     def _load_models(self) -> None:
         """Add the models of the applied files; those that this run created replace them."""
-        offline = StrictMigrator(OfflineDatabase(), self.replay)
-        offline.orm.loaded = True
+        offline = StrictMigrator(OfflineDatabase(), self.replay, offline=True)
         self.replay(offline)
-        for model in offline.orm:
+        models = [model for model in offline.orm if not hasattr(get_meta(model), "reflected")]
+        for model in models:
             model.bind(self.database)
-        self.orm.__models__ = offline.orm.__models__ | self.orm.__models__
-        self.orm.__tables__ = offline.orm.__tables__ | self.orm.__tables__
+        earlier = self.orm.__models__, self.orm.__tables__
+        self.orm.__models__ = {model.__name__: model for model in models} | earlier[0]
+        self.orm.__tables__ = {get_meta(model).table_name: model for model in models} | earlier[1]
 
 
-class OperationQueue(list[Any]):
-    """Operations, and the line of the migrator's file that requested each."""
-
-    def __init__(self, migrator: StrictMigrator) -> None:
-        super().__init__()
-        self.migrator = migrator
-        self.lines: list[int | None] = []
-
-    def append(self, operation: object) -> None:
-        super().append(operation)
-        self.lines.append(_line_in(self.migrator.path))
-
-    def extend(self, operations: Any) -> None:  # noqa: ANN401 # an iterable
-        for operation in operations:
-            self.append(operation)
+def _add_field(model: TModel, name: str, field: Field) -> None:
+    """Bind the field to the model; a key without a column, as of many to many, is refused."""
+    if isinstance(field, MetaField):
+        raise MigrationError(f"{name} is a {type(field).__name__}, which has no column")
+    meta = get_meta(model)
+    if field.primary_key:
+        meta.set_primary_key(name, field)
+    else:
+        meta.add_field(name, field)
 
 
-def _line_in(path: str) -> int | None:
-    """The line that a file is at, found on the call stack."""
-    frame = sys._getframe()  # noqa: SLF001 # a traceback would be slower
-    while frame := frame.f_back:  # type: ignore[assignment] # None ends the walk
-        if frame.f_code.co_filename == path:
-            return frame.f_lineno
-    return None
+def _forget(model: TModel, field: Any) -> None:  # noqa: ANN401
+    """Remove a field that another one replaces; the indexes of several fields stay."""
+    meta = get_meta(model)
+    indexes = meta.indexes
+    remove_field(model, field)
+    meta.indexes = indexes
 
 
-class LazyORM(ORM):
-    """The models by name and by table; `load` adds those of the applied files."""
-
-    def __init__(self, load: Callable[[], None]) -> None:
-        super().__init__()
-        self.load = load
-        self.loaded = False
-
-    def load_missing(self, name: str) -> None:
-        """Load the applied files' models, once, when a name is unknown."""
-        if not self.loaded and name not in self.__models__ and name not in self.__tables__:
-            self.loaded = True
-            self.load()
-
-    def __getattr__(self, name: str) -> TModel:
-        self.load_missing(name)
-        return super().__getattr__(name)
-
-    def __getitem__(self, name: str) -> TModel:
-        self.load_missing(name)
-        return super().__getitem__(name)
-
-    def __iter__(self) -> Iterator[TModel]:
-        self.load_missing("")
-        return iter(self.__models__.values())
+def _with_renamed(index: Any, old: str, new: str) -> Any:  # noqa: ANN401
+    if not isinstance(index, tuple | list):
+        return index
+    return tuple(new if name == old else name for name in index[0]), index[1]
 
 
-class OfflineDatabase(PostgresqlDatabase):
-    """A database without a server: it accepts every statement and has no row."""
-
-    def __init__(self) -> None:
-        super().__init__("offline")
-
-    def _connect(self) -> NullConnection:
-        return NullConnection()
-
-
-class NullConnection:
-    """A connection and its cursors, without a server."""
-
-    server_version = 150000
-    rowcount = 0
-    description = None
-    autocommit = True
-
-    def __getattr__(self, name: str) -> Self:
-        return self
-
-    def __call__(self, *_: object, **__: object) -> Self:
-        return self
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(())
-
-    def fetchone(self) -> None:
-        return None
-
-    def fetchmany(self, _: int = 0) -> list[tuple[Any, ...]]:
-        return []
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        return []
+def _is_of(index: Any, fields: list[Any]) -> bool:  # noqa: ANN401
+    """Whether an entry of Meta.indexes is the index of these fields."""
+    if isinstance(index, ModelIndex):
+        parts = list(index._expressions)  # type: ignore[attr-defined] # noqa: SLF001
+        return len(parts) == len(fields) and all(a is b for a, b in zip(parts, fields, strict=True))
+    if not isinstance(index, tuple | list):
+        return False
+    names = [(field.name, field.column_name) for field in fields]
+    return len(index[0]) == len(names) and all(
+        part in pair for part, pair in zip(index[0], names, strict=True)
+    )

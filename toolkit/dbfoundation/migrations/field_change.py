@@ -1,0 +1,218 @@
+"""change_fields: a column becomes what its new field says, or the change is refused as a whole.
+
+Each part is compared with the catalog, and a part that agrees is left alone. So no table is
+rewritten for a type that it has, and a file with `atomic = False` goes on where it failed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from peewee import SQL, BigAutoField, Entity, ForeignKeyField
+
+from dbfoundation.errors import MigrationError
+from dbfoundation.migrations.defaults import server_default
+from dbfoundation.migrations.field_shape import shape_of
+from dbfoundation.migrations.live_table import find
+from dbfoundation.migrations.table_editor import field_index
+from dbfoundation.runtime.models import get_meta
+
+if TYPE_CHECKING:
+    from peewee import Node
+
+    from dbfoundation.migrations.live_table import Column, Constraint, Index
+    from dbfoundation.migrations.table_editor import TableEditor
+
+ACTIONS = {
+    None: "a",
+    "NO ACTION": "a",
+    "RESTRICT": "r",
+    "CASCADE": "c",
+    "SET NULL": "n",
+    "SET DEFAULT": "d",
+}
+ANOTHER_WAY = "Fix: add another field, copy the values with an UPDATE, and remove this one"
+
+
+class FieldChange:
+    """The change of one column from `old`, the field until now, to `new`.
+
+    Both are bound to the model, and `column` is the name in the database before the change. To
+    create this object is to check the change; apply() sends the statements.
+    """
+
+    def __init__(self, editor: TableEditor, column: str, old: Any, new: Any) -> None:  # noqa: ANN401
+        self.editor = editor
+        self.old = old
+        self.new = new
+        self.live: Column = editor.live.columns[column]
+        self.indexes = _indexes_of_field(editor, column, old)
+        self.foreign_keys = [
+            constraint
+            for constraint in editor.live.constraints()
+            if constraint.kind == "f" and constraint.columns == [column]
+        ]
+        self.shape = shape_of(editor.database, new)
+        self.old_checks = self._declared_checks()
+        self._assert_possible()
+
+    @property
+    def name(self) -> str:
+        column: str = self.new.column_name
+        return column
+
+    def apply(self) -> None:
+        """Send the statements; what stands in the way of the new type goes first."""
+        if self.live.name != self.name:
+            self.editor.rename_column(self.live.name, self.name)
+        if not self._keeps_index():
+            for index in self.indexes:
+                self.editor.drop_index(index)
+        self._drop_constraints()
+        self._change_column()
+        self._change_null()
+        self._add_constraints()
+        if not self._keeps_index() and (wanted := field_index(self.editor.model, self.new)):
+            self.editor.create_index(wanted)
+
+    # Refusals
+
+    def _assert_possible(self) -> None:
+        wanted, name = self.shape.column, f"{self.editor.meta.table_name}.{self.live.name}"
+        is_key = any(i.primary and self.live.name in i.columns for i in self.editor.live.indexes())
+        if bool(self.new.primary_key) is not is_key and not get_meta(self.new.model).composite_key:
+            raise MigrationError(
+                f"{name}: change_fields cannot make or unmake a primary key.\nFix: use SQL"
+            )
+        if self._is_generated_differently() or (self.live.generated or "") != (
+            wanted.generated or ""
+        ):
+            raise MigrationError(
+                f"{name}: the server cannot change how a column is generated.\n{ANOTHER_WAY}"
+            )
+        if _others(self.new) != _others(self.old):
+            raise MigrationError(
+                f"{name}: change_fields takes no UNIQUE among the constraints.\n"
+                "Fix: use unique=True"
+            )
+        if not self._keeps_index() and field_index(self.editor.model, self.new):
+            self.editor.assert_can_index()
+
+    def _is_generated_differently(self) -> bool:
+        """Whether one of the two numbers its rows, and the other does not, or otherwise."""
+        if self.live.identity or self.shape.column.identity:
+            return self.live.identity != self.shape.column.identity
+        return bool(self.new.auto_increment) and "nextval(" not in (self.live.default or "")
+
+    # Parts
+
+    def _change_column(self) -> None:
+        """Change type, collation and DEFAULT in one statement, so that the table is read once."""
+        changes = self._changes()
+        if changes:
+            parts = [part for change in changes for part in (SQL(","), *change)][1:]
+            self.editor.alter(*parts)
+        if isinstance(self.new, BigAutoField) and not self.live.identity:
+            for sequence in self.editor.live.sequences():
+                if sequence.column == self.name:
+                    self.editor.send(f"ALTER SEQUENCE {sequence.sql_name} AS bigint")
+
+    def _changes(self) -> list[list[Node]]:
+        wanted, alter = self.shape.column, [SQL("ALTER COLUMN"), Entity(self.name)]
+        changes: list[list[Node]] = []
+        retyped = (self.live.type, self.live.collation) != (wanted.type, wanted.collation)
+        redefault = not self.new.auto_increment and (self.live.default != wanted.default or retyped)
+        if redefault and self.live.default is not None:
+            changes.append([*alter, SQL("DROP DEFAULT")])
+        if retyped:
+            collate = f"COLLATE {wanted.collation}" if wanted.collation else ""
+            changes.append([*alter, SQL(f"TYPE {wanted.type} {collate}"), *self._using()])
+        if redefault and wanted.default is not None:
+            default = server_default(self.new) or SQL(wanted.default.replace("%", "%%"))
+            changes.append([*alter, SQL("SET DEFAULT"), default])
+        return changes
+
+    def _using(self) -> list[Node]:
+        """The cast between two types.
+
+        It names the type without its length, so that a value which is too long is an error, as an
+        explicit cast to varchar(5) would shorten it.
+        """
+        wanted = self.shape.column
+        if self.live.base_type == wanted.base_type:
+            return []
+        return [SQL("USING"), Entity(self.name), SQL(f"::{wanted.base_type}")]
+
+    def _change_null(self) -> None:
+        if self.shape.column.not_null and not self.live.not_null:
+            self.editor.set_not_null(self.name)
+        if self.live.not_null and not self.shape.column.not_null:
+            self.editor.drop_not_null(self.name)
+
+    def _keeps_index(self) -> bool:
+        wanted = field_index(self.editor.model, self.new)
+        method = str(self.new.index_type or "btree").lower()
+        shapes = [] if wanted is None else [(bool(self.new.unique), method)]
+        return [(index.unique, index.method) for index in self.indexes if index.valid] == shapes
+
+    def _drop_constraints(self) -> None:
+        live = {c.name: c.definition for c in self.editor.live.constraints()}
+        gone = {name for name in self.old_checks if live[name] not in self.shape.checks}
+        if not self._keeps_foreign_key():
+            gone |= {constraint.name for constraint in self._own_foreign_keys()}
+        for name in sorted(gone):
+            self.editor.drop_constraint(name)
+
+    def _declared_checks(self) -> set[str]:
+        """The names of the checks that the field until now declares."""
+        if not self.old.constraints:
+            return set()
+        checks = shape_of(self.editor.database, self.old).checks
+        return {c.name for c in self.editor.live.constraints() if c.definition in checks}
+
+    def _own_foreign_keys(self) -> list[Constraint]:
+        """Those that the fields declare; one of SQL stays, unless the new field is one as well."""
+        declared = isinstance(self.old, ForeignKeyField) or isinstance(self.new, ForeignKeyField)
+        return self.foreign_keys if declared else []
+
+    def _keeps_foreign_key(self) -> bool:
+        if not isinstance(self.new, ForeignKeyField):
+            return not self._own_foreign_keys()
+        return [_foreign_key_parts(c) for c in self.foreign_keys] == [self._wanted_foreign_key()]
+
+    def _wanted_foreign_key(self) -> tuple[object, ...]:
+        field, meta = self.new, get_meta(self.new.rel_model)
+        target = find(self.editor.database, meta.table_name, meta.schema)
+        deferrable = (field.deferrable or "NOT DEFERRABLE").upper()
+        return (
+            target and target[0],
+            field.rel_field.column_name,
+            ACTIONS.get(field.on_delete and field.on_delete.upper()),
+            ACTIONS.get(field.on_update and field.on_update.upper()),
+            not deferrable.startswith("NOT"),
+            "INITIALLY DEFERRED" in deferrable,
+        )
+
+    def _add_constraints(self) -> None:
+        existing = {c.definition for c in self.editor.live.constraints()}
+        for check in sorted(self.shape.checks - existing):
+            self.editor.add_unnamed_constraint("c", self.name, check.replace("%", "%%"))
+        if isinstance(self.new, ForeignKeyField) and not self._keeps_foreign_key():
+            self.editor.add_unnamed_constraint("f", self.name, self.new.foreign_key_constraint())
+
+
+def _foreign_key_parts(c: Constraint) -> tuple[object, ...]:
+    return (c.target, c.target_column, c.on_delete, c.on_update, c.deferrable, c.deferred)
+
+
+def _indexes_of_field(editor: TableEditor, column: str, old: Any) -> list[Index]:  # noqa: ANN401
+    """The indexes that the field until now declares: those of exactly its column."""
+    if not (old.index or old.unique) or old.primary_key:
+        return []
+    return [index for index in editor.find_indexes([column]) if not index.partial]
+
+
+def _others(field: Any) -> frozenset[str]:  # noqa: ANN401
+    return frozenset(
+        text for c in field.constraints or () if "UNIQUE" in (text := getattr(c, "sql", "").upper())
+    )

@@ -1,0 +1,218 @@
+"""The models of `migrator.orm`: of this run's files, of the applied files, and of the catalog.
+
+The applied files are run without a server, once, when a name is not known: they have the classes,
+whose names the indexes have, and fields that convert values. A table that no file has created by
+create_model gets a model of its columns in the catalog; its class is not known, so that its indexes
+are named after the table. A model whose table SQL has changed gets the columns of the catalog.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import peewee as pw
+from peewee_migrate.migrator import ORM
+from playhouse import postgres_ext as ext
+
+from dbfoundation.migrations.derived_names import index_name
+from dbfoundation.migrations.live_table import LiveTable
+from dbfoundation.runtime.models import get_meta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dbfoundation.migrations.live_table import Column, Index
+
+    TModel = type[pw.Model]
+
+FIELDS: dict[str, Callable[..., Any]] = {
+    "smallint": pw.SmallIntegerField,
+    "integer": pw.IntegerField,
+    "bigint": pw.BigIntegerField,
+    "real": pw.FloatField,
+    "double precision": pw.DoubleField,
+    "boolean": pw.BooleanField,
+    "text": pw.TextField,
+    "character varying": partial(pw.CharField, max_length=None),
+    "numeric": pw.DecimalField,
+    "date": pw.DateField,
+    "time without time zone": pw.TimeField,
+    "timestamp without time zone": pw.DateTimeField,
+    "timestamp with time zone": ext.DateTimeTZField,
+    "interval": ext.IntervalField,
+    "bytea": pw.BlobField,
+    "uuid": pw.UUIDField,
+    "json": ext.JSONField,
+    "jsonb": ext.BinaryJSONField,
+}
+# With the number of their sizes.
+SIZED: dict[str, tuple[Callable[..., Any], int]] = {
+    "character varying": (pw.CharField, 1),
+    "bpchar": (pw.FixedCharField, 1),
+    "numeric": (pw.DecimalField, 2),
+}
+COUNTERS = {"integer": pw.AutoField, "bigint": pw.BigAutoField}
+
+
+class ModelRegistry(ORM):
+    """The models by name and by table; `load` adds those of the applied files.
+
+    With `offline`, there is no server, and a table that no file has created gets an empty model.
+    """
+
+    def __init__(
+        self, database: pw.PostgresqlDatabase, load: Callable[[], None], *, offline: bool
+    ) -> None:
+        super().__init__()
+        self.database = database
+        self.load = load
+        self.offline = offline
+        self.loaded = offline
+
+    def find(self, name: str) -> TModel:
+        """The model of this name or table; raises MigrationError when there is neither."""
+        model = self.known(name)
+        if model is None:
+            self.load_all()
+            model = self.known(name)
+        if model is None:
+            model = new_model(self.database, name)
+            if not self.offline:
+                add_columns(model, LiveTable(self.database, name))
+            self.add(model)
+        elif not self.offline:
+            follow_catalog(model, LiveTable(self.database, *_table_of(model)))
+        return model
+
+    def known(self, name: str) -> TModel | None:
+        model: TModel | None = self.__models__.get(name) or self.__tables__.get(name)
+        return model
+
+    def load_all(self) -> None:
+        if not self.loaded:
+            self.loaded = True
+            self.load()
+
+    def __getattr__(self, name: str) -> TModel:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.find(name)
+
+    def __getitem__(self, name: str) -> TModel:
+        return self.find(name)
+
+    def __iter__(self) -> Iterator[TModel]:
+        self.load_all()
+        return iter(self.__models__.values())
+
+
+def _table_of(model: TModel) -> tuple[str, str | None]:
+    meta = get_meta(model)
+    return meta.table_name, meta.schema
+
+
+def new_model(database: pw.PostgresqlDatabase, table: str) -> TModel:
+    """A model without fields, for a table whose class is not known."""
+    options = {
+        "database": database,
+        "table_name": table,
+        "primary_key": False,
+        "legacy_table_names": False,  # indexes are named after the table
+        "reflected": True,
+    }
+    return type(table, (pw.Model,), {"Meta": type("Meta", (), options)})
+
+
+def add_columns(model: TModel, live: LiveTable) -> None:
+    """Add a field for each column that the model does not have, and the key if it has none."""
+    meta = get_meta(model)
+    indexes = live.indexes()
+    key = next((index.columns for index in indexes if index.primary), [])
+    for column in live.columns.values():
+        if column.name in meta.combined:
+            continue
+        field = _field_of(column, indexes, live.name, is_key=key == [column.name])
+        if field.primary_key and not meta.primary_key:
+            meta.set_primary_key(column.name, field)
+        else:
+            meta.add_field(column.name, field)
+    if len(key) > 1 and not meta.primary_key:
+        meta.set_primary_key("__composite_key__", pw.CompositeKey(*key))
+
+
+def follow_catalog(model: TModel, live: LiveTable) -> None:
+    """Remove the fields whose columns are gone, and add those of new columns."""
+    meta = get_meta(model)
+    for name, field in list(meta.columns.items()):
+        if name not in live.columns:
+            remove_field(model, field)
+    add_columns(model, live)
+
+
+def remove_field(model: TModel, field: Any) -> None:  # noqa: ANN401 # a field
+    """Remove a field, its attributes and the indexes that it is in."""
+    meta = get_meta(model)
+    meta.remove_field(field.name)
+    names = [field.name]
+    if isinstance(field, pw.ForeignKeyField):
+        names.append(field.object_id_name)
+        if field.backref in vars(field.rel_model):
+            delattr(field.rel_model, field.backref)
+    for name in names:
+        if name in vars(model):
+            delattr(model, name)
+    meta.indexes = [index for index in meta.indexes if not _has_field(index, field)]
+    if field.primary_key:
+        meta.primary_key = False
+
+
+def placeholder(model: TModel, name: str) -> None:
+    """Add a field of which no more than the name is known."""
+    get_meta(model).add_field(name, pw.BareField(null=True))
+
+
+def _has_field(index: Any, field: Any) -> bool:  # noqa: ANN401 # a Node or Peewee's pair
+    if isinstance(index, pw.ModelIndex):
+        return any(part is field for part in index._expressions)  # type: ignore[attr-defined] # noqa: SLF001
+    return (
+        isinstance(index, tuple | list) and {field.name, field.column_name} & {*index[0]} != set()
+    )
+
+
+def _field_of(
+    column: Column,
+    indexes: list[Index],
+    table: str,
+    *,
+    is_key: bool,
+) -> Any:  # noqa: ANN401
+    """A field that reads and writes the column, and has its index if that has a derived name."""
+    field = _typed_field(column, is_key=is_key)
+    field.column_name = column.name
+    field.null = not column.not_null
+    field.index = field.unique = False
+    names = {index_name(table, [column.name]), f"{table}_{column.name}_key"}
+    for index in indexes:
+        if index.columns == [column.name] and index.name in names:
+            field.index, field.unique = not index.unique, index.unique
+            field.index_type = None if index.method == "btree" else index.method.upper()
+    return field
+
+
+def _typed_field(column: Column, *, is_key: bool) -> Any:  # noqa: ANN401
+    is_counter = column.identity or "nextval(" in (column.default or "")
+    if is_key and is_counter and column.type in COUNTERS:
+        return COUNTERS[column.type]()
+    sizes = [int(size) for size in re.findall(r"\d+", column.type.partition("(")[2])]
+    element = column.type.removesuffix("[]")
+    if column.base_type in SIZED and len(sizes) == SIZED[column.base_type][1]:
+        return SIZED[column.base_type][0](*sizes, primary_key=is_key)
+    if element != column.type and element in FIELDS:
+        return ext.ArrayField(FIELDS[element], primary_key=is_key)
+    if column.base_type in FIELDS:
+        return FIELDS[column.base_type](primary_key=is_key)
+    other: Any = pw.Field(primary_key=is_key)
+    other.field_type = column.type
+    return other
