@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import uuid
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ from dbfoundation.migrations.operations import StrictMigrator
 from dbfoundation.runtime.fields import Timestamp6Field
 from dbfoundation.schema import catalog
 
-NOON = datetime.datetime(2026, 1, 2, 12, 30, 15, 250000)  # noqa: DTZ001 # a value of a timestamp without time zone
+NOON = dt.datetime(2026, 1, 2, 12, 30, 15, 250000)  # noqa: DTZ001 # a value of a timestamp without time zone
 HARD = 'it\'s 100% "so" \\ {ok} %s'
 # The field, and a value of it.
 FIELDS = {
@@ -51,8 +51,8 @@ FIELDS = {
     "array of text": (lambda **k: ext.ArrayField(pw.TextField, **k), [HARD, "b"]),
     "empty array": (lambda **k: ext.ArrayField(pw.CharField, {"max_length": 9}, **k), []),
     "array of arrays": (lambda **k: ext.ArrayField(dimensions=2, **k), [[1], [2]]),
-    "timestamptz": (ext.DateTimeTZField, NOON.replace(tzinfo=datetime.UTC)),
-    "interval": (ext.IntervalField, datetime.timedelta(days=1, seconds=5)),
+    "timestamptz": (ext.DateTimeTZField, NOON.replace(tzinfo=dt.UTC)),
+    "interval": (ext.IntervalField, dt.timedelta(days=1, seconds=5)),
     "tsvector": (ext.TSVectorField, "'a':1"),
 }
 NO_BTREE = {"json"}
@@ -82,10 +82,11 @@ class Bench:
         self.migrator = StrictMigrator(db, lambda _: None)
 
     def create(self, *rows, **fields):
-        """The table of an earlier file, with rows."""
+        """The table of an earlier file, with rows; an empty row leaves none."""
         thing = self.migrator.create_model(model(**fields))
-        for row in rows or [{"name": "first"}]:
-            thing.create(**row)
+        for row in [{"name": "first"}] if rows == () else rows:
+            if row:
+                thing.create(**row)
         self.migrator.begin_file()
         return thing
 

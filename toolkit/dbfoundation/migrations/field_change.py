@@ -6,9 +6,10 @@ rewritten for a type that it has, and a file with `atomic = False` goes on where
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from peewee import SQL, BigAutoField, Entity, ForeignKeyField
+from peewee import SQL, Entity, ForeignKeyField, PeeweeException
 
 from dbfoundation.errors import MigrationError
 from dbfoundation.migrations.defaults import server_default
@@ -16,8 +17,11 @@ from dbfoundation.migrations.field_shape import shape_of
 from dbfoundation.migrations.live_table import find
 from dbfoundation.migrations.table_editor import field_index
 from dbfoundation.runtime.models import get_meta
+from dbfoundation.runtime.server_errors import server_message, sqlstate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from peewee import Node
 
     from dbfoundation.migrations.live_table import Column, Constraint, Index
@@ -32,6 +36,11 @@ ACTIONS = {
     "SET DEFAULT": "d",
 }
 ANOTHER_WAY = "Fix: add another field, copy the values with an UPDATE, and remove this one"
+FIXES = {
+    "42846": ANOTHER_WAY,  # cannot cast
+    "42804": ANOTHER_WAY,  # no cast of this kind
+    "0A000": "Fix: drop in this file what uses the column, and create it again after the change",
+}
 
 
 class FieldChange:
@@ -46,13 +55,8 @@ class FieldChange:
         self.old = old
         self.new = new
         self.live: Column = editor.live.columns[column]
-        self.indexes = _indexes_of_field(editor, column, old)
-        self.foreign_keys = [
-            constraint
-            for constraint in editor.live.constraints()
-            if constraint.kind == "f" and constraint.columns == [column]
-        ]
-        self.shape = shape_of(editor.database, new)
+        self._read(column)
+        self.shape = shape_of(editor.live, column, new)
         self.old_checks = self._declared_checks()
         self._assert_possible()
 
@@ -65,6 +69,7 @@ class FieldChange:
         """Send the statements; what stands in the way of the new type goes first."""
         if self.live.name != self.name:
             self.editor.rename_column(self.live.name, self.name)
+            self._read(self.name)
         if not self._keeps_index():
             for index in self.indexes:
                 self.editor.drop_index(index)
@@ -74,6 +79,15 @@ class FieldChange:
         self._add_constraints()
         if not self._keeps_index() and (wanted := field_index(self.editor.model, self.new)):
             self.editor.create_index(wanted)
+
+    def _read(self, column: str) -> None:
+        """Read the column's index and foreign keys, which a rename renames."""
+        self.indexes = self._own_indexes(column)
+        self.foreign_keys = [
+            constraint
+            for constraint in self.editor.live.constraints()
+            if constraint.kind == "f" and constraint.columns == [column]
+        ]
 
     # Refusals
 
@@ -111,11 +125,14 @@ class FieldChange:
         changes = self._changes()
         if changes:
             parts = [part for change in changes for part in (SQL(","), *change)][1:]
-            self.editor.alter(*parts)
-        if isinstance(self.new, BigAutoField) and not self.live.identity:
+            with _explain_refusal():
+                self.editor.alter(*parts)
+        if self.new.auto_increment and self.live.type != self.shape.column.type:
             for sequence in self.editor.live.sequences():
-                if sequence.column == self.name:
-                    self.editor.send(f"ALTER SEQUENCE {sequence.sql_name} AS bigint")
+                if sequence.column == self.name and not self.live.identity:
+                    self.editor.send(
+                        f"ALTER SEQUENCE {sequence.sql_name} AS {self.shape.column.type}"
+                    )
 
     def _changes(self) -> list[list[Node]]:
         wanted, alter = self.shape.column, [SQL("ALTER COLUMN"), Entity(self.name)]
@@ -149,26 +166,44 @@ class FieldChange:
         if self.live.not_null and not self.shape.column.not_null:
             self.editor.drop_not_null(self.name)
 
+    def _own_indexes(self, column: str) -> list[Index]:
+        """The indexes that the field until now declares: those of exactly its column.
+
+        A table that SQL created has the index of the new field perhaps, under a name of its own.
+        """
+        found = [index for index in self.editor.find_indexes([column]) if not index.partial]
+        if self.old.index or self.old.unique:
+            return found
+        is_reflected = hasattr(self.editor.meta, "reflected")
+        return [
+            index for index in found if is_reflected and [_shape(index)] == self._wanted_shapes()
+        ]
+
+    def _wanted_shapes(self) -> list[tuple[bool, str]]:
+        if field_index(self.editor.model, self.new) is None:
+            return []
+        return [(bool(self.new.unique), str(self.new.index_type or "btree").lower())]
+
     def _keeps_index(self) -> bool:
-        wanted = field_index(self.editor.model, self.new)
-        method = str(self.new.index_type or "btree").lower()
-        shapes = [] if wanted is None else [(bool(self.new.unique), method)]
-        return [(index.unique, index.method) for index in self.indexes if index.valid] == shapes
+        return [_shape(index) for index in self.indexes if index.valid] == self._wanted_shapes()
 
     def _drop_constraints(self) -> None:
-        live = {c.name: c.definition for c in self.editor.live.constraints()}
-        gone = {name for name in self.old_checks if live[name] not in self.shape.checks}
+        gone = {
+            c.name
+            for c in self.editor.live.constraints()
+            if c.oid in self.old_checks and c.definition not in self.shape.checks
+        }
         if not self._keeps_foreign_key():
             gone |= {constraint.name for constraint in self._own_foreign_keys()}
         for name in sorted(gone):
             self.editor.drop_constraint(name)
 
-    def _declared_checks(self) -> set[str]:
-        """The names of the checks that the field until now declares."""
+    def _declared_checks(self) -> set[int]:
+        """The OIDs of the checks that the field until now declares."""
         if not self.old.constraints:
             return set()
-        checks = shape_of(self.editor.database, self.old).checks
-        return {c.name for c in self.editor.live.constraints() if c.definition in checks}
+        checks = shape_of(self.editor.live, self.live.name, self.old).checks
+        return {c.oid for c in self.editor.live.constraints() if c.definition in checks}
 
     def _own_foreign_keys(self) -> list[Constraint]:
         """Those that the fields declare; one of SQL stays, unless the new field is one as well."""
@@ -196,20 +231,38 @@ class FieldChange:
     def _add_constraints(self) -> None:
         existing = {c.definition for c in self.editor.live.constraints()}
         for check in sorted(self.shape.checks - existing):
-            self.editor.add_unnamed_constraint("c", self.name, check.replace("%", "%%"))
+            self.editor.add_unnamed_constraint(check.replace("%", "%%"))
         if isinstance(self.new, ForeignKeyField) and not self._keeps_foreign_key():
-            self.editor.add_unnamed_constraint("f", self.name, self.new.foreign_key_constraint())
+            self.editor.add_unnamed_constraint(self.new.foreign_key_constraint())
+        elif isinstance(self.new, ForeignKeyField):
+            self._rename_foreign_key(self.foreign_keys[0].name)
+
+    def _rename_foreign_key(self, name: str) -> None:
+        """Give the key the name that the new field declares, or no longer declares."""
+        wanted = self.new.constraint_name
+        if wanted is None and name == getattr(self.old, "constraint_name", None):
+            wanted = f"{self.editor.meta.table_name}_{self.name}_fkey"
+        if wanted not in (None, name):
+            self.editor.alter("RENAME CONSTRAINT", Entity(name), "TO", Entity(wanted))
+
+
+@contextmanager
+def _explain_refusal() -> Iterator[None]:
+    """Add a fix to the server's refusal of a type."""
+    try:
+        yield
+    except PeeweeException as error:
+        if (fix := FIXES.get(sqlstate(error) or "")) is None:
+            raise
+        raise MigrationError(f"{server_message(error)}\n{fix}") from error
 
 
 def _foreign_key_parts(c: Constraint) -> tuple[object, ...]:
     return (c.target, c.target_column, c.on_delete, c.on_update, c.deferrable, c.deferred)
 
 
-def _indexes_of_field(editor: TableEditor, column: str, old: Any) -> list[Index]:  # noqa: ANN401
-    """The indexes that the field until now declares: those of exactly its column."""
-    if not (old.index or old.unique) or old.primary_key:
-        return []
-    return [index for index in editor.find_indexes([column]) if not index.partial]
+def _shape(index: Index) -> tuple[bool, str]:
+    return index.unique, index.method
 
 
 def _others(field: Any) -> frozenset[str]:  # noqa: ANN401

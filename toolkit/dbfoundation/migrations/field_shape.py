@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from peewee import SQL, EnclosedNodeList, Entity, NodeList
+from peewee import SQL, Entity, NodeList
 
 from dbfoundation.migrations.defaults import server_default
 from dbfoundation.migrations.live_table import LiveTable, scratch
@@ -37,19 +37,23 @@ def definition(database: PostgresqlDatabase, field: Any) -> Node:  # noqa: ANN40
     return NodeList((ddl, SQL("DEFAULT"), default)) if default is not None else ddl
 
 
-def shape_of(database: PostgresqlDatabase, field: Field) -> Shape:
-    """The field as a column of this server."""
-    create = NodeList(
-        (
-            SQL("CREATE TEMPORARY TABLE"),
-            Entity(NAME),
-            EnclosedNodeList((definition(database, field),)),
-        )
+def shape_of(live: LiveTable, column: str, field: Field) -> Shape:
+    """The field as a column of the table, in place of `column`.
+
+    The temporary table has the other columns too, which a check or a generated column may use.
+    """
+    table = NodeList((SQL("ALTER TABLE"), Entity(NAME)))
+    statements = (
+        NodeList(
+            (SQL("CREATE TEMPORARY TABLE"), Entity(NAME), SQL("(LIKE"), live.entity, SQL(")"))
+        ),
+        NodeList((table, SQL("DROP COLUMN"), Entity(column))),
+        NodeList((table, SQL("ADD COLUMN"), definition(live.database, field))),
     )
-    sql, values = database.get_sql_context().sql(create).query()
-    with scratch(database) as cursor:
-        cursor.execute(sql, tuple(values))
-        live = LiveTable(database, NAME, "pg_temp")
-        [column] = live.columns.values()
-        checks = frozenset(c.definition for c in live.constraints() if c.kind == "c")
-    return Shape(column, checks)
+    with scratch(live.database) as cursor:
+        for statement in statements:
+            sql, values = live.database.get_sql_context().sql(statement).query()
+            cursor.execute(sql, tuple(values))
+        made = LiveTable(live.database, NAME, "pg_temp")
+        checks = frozenset(c.definition for c in made.constraints() if c.kind == "c")
+        return Shape(made.columns[field.column_name], checks)

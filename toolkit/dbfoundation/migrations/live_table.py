@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from peewee import Entity
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, cursor, quote_ident
 
 from dbfoundation.errors import MigrationError
@@ -52,7 +53,7 @@ LEFT JOIN pg_catalog.pg_constraint c ON c.conindid = x.oid AND c.contype IN ('p'
 WHERE i.indrelid = %s ORDER BY x.relname
 """
 CONSTRAINTS = """
-SELECT c.conname, c.contype, ARRAY(
+SELECT c.oid, c.conname, c.contype, ARRAY(
         SELECT a.attname::text FROM pg_catalog.unnest(c.conkey) WITH ORDINALITY k (number, position)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
         ORDER BY k.position
@@ -104,6 +105,7 @@ class Index:
 class Constraint:
     """A constraint; the last six belong to a foreign key."""
 
+    oid: int
     name: str
     kind: str
     columns: list[str]
@@ -136,6 +138,10 @@ class LiveTable:
         if found is None:
             raise MigrationError(_unknown_table(database, name))
         self.oid, self.kind = found
+
+    @property
+    def entity(self) -> Entity:
+        return Entity(*(part for part in (self.schema, self.name) if part))
 
     @property
     def is_partitioned(self) -> bool:

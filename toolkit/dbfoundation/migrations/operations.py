@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 class StrictMigrator(Migrator):
     """The `migrator` parameter of the functions in a file.
 
-    `replay` runs the applied files with another StrictMigrator, one that is offline: it sends
-    nothing, and its operations change its models only.
+    `replay` runs the applied files with another StrictMigrator, which is fake: it sends nothing,
+    and its operations change its models only.
     """
 
     def __init__(
@@ -47,18 +47,21 @@ class StrictMigrator(Migrator):
         database: PostgresqlDatabase,
         replay: Callable[[StrictMigrator], None],
         *,
-        offline: bool = False,
+        is_fake: bool = False,
     ) -> None:
         super().__init__(database)
         self.database = database
         self.replay = replay
-        self.orm: ModelRegistry = ModelRegistry(database, self._load_models, offline=offline)
-        self.is_fake = offline
-        self.new_tables: set[str] = set()
+        self.orm: ModelRegistry = ModelRegistry(database, self._load_models, is_fake=is_fake)
+        self.new_models: set[TModel] = set()
+
+    @property
+    def is_fake(self) -> bool:
+        return self.orm.is_fake
 
     def begin_file(self) -> None:
         """Forget which tables the file before has created."""
-        self.new_tables.clear()
+        self.new_models.clear()
 
     def __call__(self) -> None:
         """Do nothing: peewee-migrate's way to run the operations so far, which have run."""
@@ -66,11 +69,11 @@ class StrictMigrator(Migrator):
     @contextmanager
     def fake(self) -> Iterator[StrictMigrator]:
         """Let the operations of the block change the models only."""
-        before, self.is_fake = self.is_fake, True
+        before, self.orm.is_fake = self.orm.is_fake, True
         try:
             yield self
         finally:
-            self.is_fake = before
+            self.orm.is_fake = before
 
     def sql(self, sql: str, *params: object) -> None:
         """Send a statement."""
@@ -89,7 +92,7 @@ class StrictMigrator(Migrator):
         meta = get_meta(model)
         meta.set_database(self.database)
         self.orm.add(model)
-        self.new_tables.add(meta.table_name)
+        self.new_models.add(model)
         if not self.is_fake:
             model.create_table(safe=False)
             for field in self._deferred_keys(model):
@@ -108,7 +111,7 @@ class StrictMigrator(Migrator):
         if not self.is_fake:
             editor = self._editor(model)
             editor.send("DROP TABLE", editor.meta.entity, "CASCADE" if cascade else "")
-        self.new_tables.discard(get_meta(model).table_name)
+        self.new_models.discard(model)
         self.orm.remove(model)
 
     def rename_table(self, model: TModel | str, new_name: str) -> TModel:
@@ -120,8 +123,6 @@ class StrictMigrator(Migrator):
         if not self.is_fake:
             prefix = index_prefix(model) if meta.legacy_table_names else new_name
             self._editor(model).rename_table(new_name, prefix)
-        if old_name in self.new_tables:
-            self.new_tables = self.new_tables - {old_name} | {new_name}
         meta.set_table_name(new_name)
         if model.__name__ == old_name:  # the class is not known
             model.__name__ = new_name
@@ -149,7 +150,10 @@ class StrictMigrator(Migrator):
         editor = None if self.is_fake else self._editor(model)
         for name, field in fields.items():
             if name in meta.fields and not self.is_fake:
-                raise MigrationError(f"{meta.table_name} has a field {name} already")
+                raise MigrationError(
+                    f"{meta.table_name} has a field {name} already.\n"
+                    "Fix: use change_fields(); or drop the column, if a failed try has left it"
+                )
             _add_field(model, name, field)
             if editor and not (editor.is_new or allow_not_null):
                 defaults.assert_can_add(meta.table_name, name, field)
@@ -298,11 +302,10 @@ class StrictMigrator(Migrator):
     # Models
 
     def __get_model__(self, model: TModel | str) -> TModel:  # type: ignore[override] # its seam
-        return self.orm.find(model) if isinstance(model, str) else model
+        return self.orm.find(model) if isinstance(model, str) else self.orm.follow_catalog(model)
 
     def _editor(self, model: TModel) -> TableEditor:
-        is_new = get_meta(model).table_name in self.new_tables
-        return TableEditor(self.database, model, is_new=is_new)
+        return TableEditor(self.database, model, is_new=model in self.new_models)
 
     def _fields(self, model: TModel, names: Any) -> list[Any]:  # noqa: ANN401 # an iterable
         """The fields of these names, or columns; raises MigrationError for an unknown one.
@@ -323,7 +326,7 @@ class StrictMigrator(Migrator):
 
     def _load_models(self) -> None:
         """Add the models of the applied files; those that this run created replace them."""
-        offline = StrictMigrator(OfflineDatabase(), self.replay, offline=True)
+        offline = StrictMigrator(OfflineDatabase(), self.replay, is_fake=True)
         self.replay(offline)
         models = [model for model in offline.orm if not hasattr(get_meta(model), "reflected")]
         for model in models:

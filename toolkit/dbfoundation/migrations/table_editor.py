@@ -132,14 +132,21 @@ class TableEditor:
         )
 
     def create_index(self, index: ModelIndex) -> None:
-        """Create the index; the INVALID one of an earlier, failed try is replaced."""
+        """Create the index.
+
+        Without a transaction, an earlier try of the file may have left it: an INVALID one is
+        replaced, and a finished one stays.
+        """
         node: Any = index.safe(_safe=False)
         if not self._is_online():
             self.send(node)
             return
         for left in self.live.indexes():
-            if left.name == node._name[: derived_names.MAX_BYTES] and not left.valid:  # noqa: SLF001
-                self.drop_index(left)
+            if left.name == node._name[: derived_names.MAX_BYTES]:  # noqa: SLF001
+                if not left.valid:
+                    self.drop_index(left)
+                elif _is_like(left, node):
+                    node = index.safe(_safe=True)
         context = self.model._schema._create_context()  # type: ignore[attr-defined] # noqa: SLF001
         sql, values = context.sql(node).query()
         self.database.execute_sql(sql.replace(" INDEX ", " INDEX CONCURRENTLY ", 1), values)
@@ -184,20 +191,26 @@ class TableEditor:
         text = self.database.get_sql_context().sql(node).query()[0].strip().upper()
         if text.startswith(BUILDS_INDEX) and "USING INDEX" not in text:
             self.assert_can_index()
-        if self.is_new or not text.startswith(VALIDATED_LATER) or text.endswith("NOT VALID"):
+        at_once = not text.startswith(VALIDATED_LATER) or text.endswith("NOT VALID")
+        if at_once or not self._validates_later():
             self.alter("ADD CONSTRAINT", Entity(name), node)
             return
         self.alter("ADD CONSTRAINT", Entity(name), node, "NOT VALID")
         self.alter("VALIDATE CONSTRAINT", Entity(name))
 
-    def add_unnamed_constraint(self, kind: str, column: str, constraint: str | Node) -> None:
-        """Add a CHECK or a foreign key of one column, which the server names."""
-        before = {c.name for c in self.live.constraints()}
-        self.alter("ADD", constraint, "" if self.is_new else "NOT VALID")
-        if not self.is_new:
-            for added in self.live.constraints():
-                if added.kind == kind and added.columns == [column] and added.name not in before:
-                    self.alter("VALIDATE CONSTRAINT", Entity(added.name))
+    def add_unnamed_constraint(self, constraint: str | Node) -> None:
+        """Add a CHECK or a foreign key, which the server names."""
+        if not self._validates_later():
+            self.alter("ADD", constraint)
+            return
+        before = {constraint.oid for constraint in self.live.constraints()}
+        self.alter("ADD", constraint, "NOT VALID")
+        [added] = [c for c in self.live.constraints() if c.oid not in before]
+        self.alter("VALIDATE CONSTRAINT", Entity(added.name))
+
+    def _validates_later(self) -> bool:
+        """A partitioned table takes no foreign key that is NOT VALID."""
+        return not (self.is_new or self.live.is_partitioned)
 
     def drop_constraint(self, name: str) -> None:
         self.alter("DROP CONSTRAINT", Entity(name))
@@ -217,6 +230,14 @@ def field_index(model: type[Model], field: Any) -> ModelIndex | None:  # noqa: A
     if field.primary_key or not (field.index or field.unique):
         return None
     return ModelIndex(model, (field,), unique=field.unique, using=field.index_type)
+
+
+def _is_like(index: Index, node: Any) -> bool:  # noqa: ANN401 # a ModelIndex
+    """Whether the index is the wanted one; a predicate cannot be compared."""
+    wanted = [getattr(part, "column_name", None) for part in node._expressions]  # noqa: SLF001
+    method = (node._using or "btree").lower()  # noqa: SLF001
+    shape = (wanted, bool(node._unique), method, node._where is None)  # noqa: SLF001
+    return shape == (index.columns, index.unique, index.method, not index.partial)
 
 
 def _references(field: Any) -> list[Node]:  # noqa: ANN401

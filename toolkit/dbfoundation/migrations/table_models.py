@@ -59,17 +59,18 @@ COUNTERS = {"integer": pw.AutoField, "bigint": pw.BigAutoField}
 class ModelRegistry(ORM):
     """The models by name and by table; `load` adds those of the applied files.
 
-    With `offline`, there is no server, and a table that no file has created gets an empty model.
+    While `is_fake`, the catalog is not read, and a table that no file has created gets an empty
+    model.
     """
 
     def __init__(
-        self, database: pw.PostgresqlDatabase, load: Callable[[], None], *, offline: bool
+        self, database: pw.PostgresqlDatabase, load: Callable[[], None], *, is_fake: bool
     ) -> None:
         super().__init__()
         self.database = database
         self.load = load
-        self.offline = offline
-        self.loaded = offline
+        self.is_fake = is_fake
+        self.loaded = is_fake
 
     def find(self, name: str) -> TModel:
         """The model of this name or table; raises MigrationError when there is neither."""
@@ -77,13 +78,22 @@ class ModelRegistry(ORM):
         if model is None:
             self.load_all()
             model = self.known(name)
-        if model is None:
-            model = new_model(self.database, name)
-            if not self.offline:
-                add_columns(model, LiveTable(self.database, name))
-            self.add(model)
-        elif not self.offline:
-            follow_catalog(model, LiveTable(self.database, *_table_of(model)))
+        if model is not None:
+            return self.follow_catalog(model)
+        model = self.follow_catalog(new_model(self.database, name))
+        self.add(model)
+        return model
+
+    def follow_catalog(self, model: TModel) -> TModel:
+        """Remove the fields whose columns are gone, and add those of new columns."""
+        if self.is_fake:
+            return model
+        meta = get_meta(model)
+        live = LiveTable(self.database, meta.table_name, meta.schema)
+        for name, field in list(meta.columns.items()):
+            if name not in live.columns:
+                remove_field(model, field)
+        add_columns(model, live)
         return model
 
     def known(self, name: str) -> TModel | None:
@@ -106,11 +116,6 @@ class ModelRegistry(ORM):
     def __iter__(self) -> Iterator[TModel]:
         self.load_all()
         return iter(self.__models__.values())
-
-
-def _table_of(model: TModel) -> tuple[str, str | None]:
-    meta = get_meta(model)
-    return meta.table_name, meta.schema
 
 
 def new_model(database: pw.PostgresqlDatabase, table: str) -> TModel:
@@ -140,15 +145,6 @@ def add_columns(model: TModel, live: LiveTable) -> None:
             meta.add_field(column.name, field)
     if len(key) > 1 and not meta.primary_key:
         meta.set_primary_key("__composite_key__", pw.CompositeKey(*key))
-
-
-def follow_catalog(model: TModel, live: LiveTable) -> None:
-    """Remove the fields whose columns are gone, and add those of new columns."""
-    meta = get_meta(model)
-    for name, field in list(meta.columns.items()):
-        if name not in live.columns:
-            remove_field(model, field)
-    add_columns(model, live)
 
 
 def remove_field(model: TModel, field: Any) -> None:  # noqa: ANN401 # a field
