@@ -180,6 +180,22 @@ def test_the_models_of_files_before_a_table_by_sql_are_learnt(engine, db, write)
     assert {index.name for index in db.get_indexes("simple")} == {"simple_c"}
 
 
+def test_a_key_to_a_table_that_sql_created_is_learnt(engine, db, write):
+    write("002_codes", migration("migrator.sql('CREATE TABLE codes (code char(2) PRIMARY KEY)')"))
+    key = "pw.ForeignKeyField(migrator.orm['codes'], null=True, index=False)"
+    write("003_key", migration(f"migrator.add_fields('users', code={key})", options=HEAD))
+    engine.up()
+    use = """migrator.sql("INSERT INTO codes VALUES ('de')")
+    User = migrator.orm['User']
+    User.create(name='c', code='de')
+    assert User.get(name='c').code_id == 'de'
+    migrator.remove_fields('users', 'code')
+    migrator.remove_model('codes')"""
+    write("004_use", migration(use))
+    Engine(db, engine.folder).up()
+    assert {column.name for column in db.get_columns("users")} == {"id", "name"}
+
+
 def test_a_partitioned_table_gets_a_plain_index(engine, write):
     sql = "CREATE TABLE parts (a integer) PARTITION BY RANGE (a)"
     write("002_parts", migration(f"migrator.sql('{sql}')"))

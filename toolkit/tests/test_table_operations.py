@@ -408,6 +408,23 @@ def test_every_operation_works_on_a_table_that_sql_created(by_sql):
     assert ("table", None, "things") not in by_sql.schema()
 
 
+def test_a_table_of_another_schema_is_named_with_it(bench):
+    bench.create(x=pw.IntegerField(null=True))
+    bench.db.execute_sql("DROP SCHEMA IF EXISTS shop CASCADE")
+    bench.db.execute_sql("CREATE SCHEMA shop CREATE TABLE things (a text)")
+    before = bench.schema()
+    migrator = bench.migrator
+    migrator.add_fields("shop.things", b=pw.IntegerField(default=0, unique=True))
+    migrator.rename_table("shop.things", "others")
+    migrator.drop_index("shop.others", "b")
+    migrator.change_fields("shop.others", b=pw.ForeignKeyField(migrator.orm["things"], null=True))
+    assert migrator.orm["shop.others"].select().count() == 0
+    assert bench.schema() == before
+    migrator.remove_model("shop.others")
+    migrator.orm["things"].get()
+    bench.db.execute_sql("DROP SCHEMA shop")
+
+
 def test_columns_that_sql_adds_and_drops_are_known(bench):
     bench.create()
     bench.db.execute_sql("ALTER TABLE things ADD COLUMN by_sql integer, DROP COLUMN name")

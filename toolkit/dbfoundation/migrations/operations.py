@@ -38,21 +38,20 @@ if TYPE_CHECKING:
 class StrictMigrator(Migrator):
     """The `migrator` parameter of the functions in a file.
 
-    `replay` runs the applied files with another StrictMigrator, which is fake: it sends nothing,
-    and its operations change its models only.
+    `replay` runs the applied files with another StrictMigrator, which sends nothing: its
+    operations change its models only. It has no server, and looks tables up in the `catalog`.
     """
 
     def __init__(
         self,
         database: PostgresqlDatabase,
         replay: Callable[[StrictMigrator], None],
-        *,
-        is_fake: bool = False,
+        catalog: PostgresqlDatabase | None = None,
     ) -> None:
         super().__init__(database)
         self.database = database
         self.replay = replay
-        self.orm: ModelRegistry = ModelRegistry(database, self._load_models, is_fake=is_fake)
+        self.orm: ModelRegistry = ModelRegistry(database, self._load_models, catalog)
         self.new_models: set[TModel] = set()
 
     @property
@@ -118,14 +117,13 @@ class StrictMigrator(Migrator):
         """Rename the table, and the constraints and sequences that are named after it."""
         model = self.__get_model__(model)
         meta = get_meta(model)
-        old_name = meta.table_name
         self.orm.remove(model)
         if not self.is_fake:
             prefix = index_prefix(model) if meta.legacy_table_names else new_name
             self._editor(model).rename_table(new_name, prefix)
         meta.set_table_name(new_name)
-        if model.__name__ == old_name:  # the class is not known
-            model.__name__ = new_name
+        if hasattr(meta, "reflected"):
+            model.__name__ = ".".join(part for part in (meta.schema, new_name) if part)
         for index in meta.indexes:
             if isinstance(index, ModelIndex):
                 index._table = meta.table  # type: ignore[attr-defined] # noqa: SLF001 # it keeps its table
@@ -326,7 +324,7 @@ class StrictMigrator(Migrator):
 
     def _load_models(self) -> None:
         """Add the models of the applied files; those that this run created replace them."""
-        offline = StrictMigrator(OfflineDatabase(), self.replay, is_fake=True)
+        offline = StrictMigrator(OfflineDatabase(), self.replay, self.database)
         self.replay(offline)
         models = [model for model in offline.orm if not hasattr(get_meta(model), "reflected")]
         for model in models:

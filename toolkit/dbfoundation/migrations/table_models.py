@@ -17,7 +17,7 @@ from peewee_migrate.migrator import ORM
 from playhouse import postgres_ext as ext
 
 from dbfoundation.migrations.derived_names import index_name
-from dbfoundation.migrations.live_table import LiveTable
+from dbfoundation.migrations.live_table import LiveTable, find
 from dbfoundation.runtime.models import get_meta
 
 if TYPE_CHECKING:
@@ -59,18 +59,21 @@ COUNTERS = {"integer": pw.AutoField, "bigint": pw.BigAutoField}
 class ModelRegistry(ORM):
     """The models by name and by table; `load` adds those of the applied files.
 
-    While `is_fake`, the catalog is not read, and a table that no file has created gets an empty
-    model.
+    While `is_fake`, the models need not agree with the `catalog`, and a table that is not there
+    gets a model with a key only.
     """
 
     def __init__(
-        self, database: pw.PostgresqlDatabase, load: Callable[[], None], *, is_fake: bool
+        self,
+        database: pw.PostgresqlDatabase,
+        load: Callable[[], None],
+        catalog: pw.PostgresqlDatabase | None,
     ) -> None:
         super().__init__()
         self.database = database
         self.load = load
-        self.is_fake = is_fake
-        self.loaded = is_fake
+        self.catalog = catalog or database
+        self.is_fake = self.loaded = catalog is not None
 
     def find(self, name: str) -> TModel:
         """The model of this name or table; raises MigrationError when there is neither."""
@@ -78,9 +81,15 @@ class ModelRegistry(ORM):
         if model is None:
             self.load_all()
             model = self.known(name)
-        if model is not None:
-            return self.follow_catalog(model)
-        model = self.follow_catalog(new_model(self.database, name))
+        return self.reflect(name) if model is None else self.follow_catalog(model)
+
+    def reflect(self, name: str) -> TModel:
+        """A new model for a table of the catalog, `table` or `schema.table`."""
+        schema, _, table = name.rpartition(".")
+        is_there = find(self.catalog, table, schema or None) is not None
+        model = _new_model(self.database, name, has_key=not is_there)
+        if is_there or not self.is_fake:
+            _add_columns(model, LiveTable(self.catalog, table, schema or None))
         self.add(model)
         return model
 
@@ -89,12 +98,23 @@ class ModelRegistry(ORM):
         if self.is_fake:
             return model
         meta = get_meta(model)
-        live = LiveTable(self.database, meta.table_name, meta.schema)
+        live = LiveTable(self.catalog, meta.table_name, meta.schema)
         for name, field in list(meta.columns.items()):
             if name not in live.columns:
                 remove_field(model, field)
-        add_columns(model, live)
+        _add_columns(model, live)
         return model
+
+    def add(self, model: TModel) -> None:
+        """Add a model; one of another schema, without a class, has the qualified name only."""
+        super().add(model)
+        if "." in model.__name__:
+            del self.__tables__[get_meta(model).table_name]
+
+    def remove(self, model: TModel) -> None:
+        self.__models__.pop(model.__name__, None)
+        if self.__tables__.get(table := get_meta(model).table_name) is model:
+            del self.__tables__[table]
 
     def known(self, name: str) -> TModel | None:
         model: TModel | None = self.__models__.get(name) or self.__tables__.get(name)
@@ -118,19 +138,22 @@ class ModelRegistry(ORM):
         return iter(self.__models__.values())
 
 
-def new_model(database: pw.PostgresqlDatabase, table: str) -> TModel:
-    """A model without fields, for a table whose class is not known."""
+def _new_model(database: pw.PostgresqlDatabase, name: str, *, has_key: bool) -> TModel:
+    """A model without columns, for a table whose class is not known."""
+    schema, _, table = name.rpartition(".")
     options = {
         "database": database,
+        "schema": schema or None,
         "table_name": table,
-        "primary_key": False,
         "legacy_table_names": False,  # indexes are named after the table
         "reflected": True,
     }
-    return type(table, (pw.Model,), {"Meta": type("Meta", (), options)})
+    if not has_key:
+        options["primary_key"] = False
+    return type(name, (pw.Model,), {"Meta": type("Meta", (), options)})
 
 
-def add_columns(model: TModel, live: LiveTable) -> None:
+def _add_columns(model: TModel, live: LiveTable) -> None:
     """Add a field for each column that the model does not have, and the key if it has none."""
     meta = get_meta(model)
     indexes = live.indexes()
