@@ -48,4 +48,7 @@ def test_the_seam_the_migrator_has_the_database(db):
 def test_every_operation_of_peewee_migrate_is_our_own():
     """An operation that a release adds would be queued, and never run."""
     operations = {name for name, value in vars(Migrator).items() if callable(value)}
-    assert operations - {"__init__", "__iter__", "__del_field__"} <= vars(StrictMigrator).keys()
+    inherited = {
+        name for name in operations if getattr(StrictMigrator, name) is getattr(Migrator, name)
+    }
+    assert inherited == {"__iter__", "__del_field__"}

@@ -14,7 +14,7 @@ from peewee import SQL, AsIs, Node
 from dbfoundation.errors import MigrationError
 
 EMPTY_VALUES = (dict, list, str, bytes)
-SETS_VALUE = re.compile(r"\b(DEFAULT|GENERATED)\b", re.IGNORECASE)
+SETS_VALUE = re.compile(r"\s*(NOT NULL\s+|NULL\s+)?(DEFAULT|GENERATED)\b", re.IGNORECASE)
 
 
 def constraint_texts(field: Any) -> list[str]:  # noqa: ANN401 # a field
@@ -27,7 +27,7 @@ def has_own_default(field: Any) -> bool:  # noqa: ANN401
     return bool(
         field.auto_increment
         or field.sequence
-        or SETS_VALUE.search(" ".join(constraint_texts(field)))
+        or any(SETS_VALUE.match(text) for text in constraint_texts(field))
     )
 
 

@@ -14,8 +14,8 @@ from peewee import SQL, Entity, ForeignKeyField, PeeweeException
 from dbfoundation.errors import MigrationError
 from dbfoundation.migrations.defaults import server_default
 from dbfoundation.migrations.field_shape import shape_of
-from dbfoundation.migrations.live_table import find
-from dbfoundation.migrations.table_editor import field_index
+from dbfoundation.migrations.foreign_keys import declared_parts, live_parts
+from dbfoundation.migrations.index_editor import escape, field_index
 from dbfoundation.runtime.models import get_meta
 from dbfoundation.runtime.server_errors import server_message, sqlstate
 
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
     from dbfoundation.migrations.live_table import Column, Constraint, Index
     from dbfoundation.migrations.table_editor import TableEditor
 
-ACTIONS = {
-    None: "a",
-    "NO ACTION": "a",
-    "RESTRICT": "r",
-    "CASCADE": "c",
-    "SET NULL": "n",
-    "SET DEFAULT": "d",
-}
 ANOTHER_WAY = "Fix: add another field, copy the values with an UPDATE, and remove this one"
 FIXES = {
     "42846": ANOTHER_WAY,  # cannot cast
@@ -145,7 +137,7 @@ class FieldChange:
             collate = f"COLLATE {wanted.collation}" if wanted.collation else ""
             changes.append([*alter, SQL(f"TYPE {wanted.type} {collate}"), *self._using()])
         if redefault and wanted.default is not None:
-            default = server_default(self.new) or SQL(wanted.default.replace("%", "%%"))
+            default = server_default(self.new) or SQL(escape(wanted.default))
             changes.append([*alter, SQL("SET DEFAULT"), default])
         return changes
 
@@ -213,27 +205,17 @@ class FieldChange:
     def _keeps_foreign_key(self) -> bool:
         if not isinstance(self.new, ForeignKeyField):
             return not self._own_foreign_keys()
-        return [_foreign_key_parts(c) for c in self.foreign_keys] == [self._wanted_foreign_key()]
-
-    def _wanted_foreign_key(self) -> tuple[object, ...]:
-        field, meta = self.new, get_meta(self.new.rel_model)
-        target = find(self.editor.database, meta.table_name, meta.schema)
-        deferrable = (field.deferrable or "NOT DEFERRABLE").upper()
-        return (
-            target and target[0],
-            field.rel_field.column_name,
-            ACTIONS.get(field.on_delete and field.on_delete.upper()),
-            ACTIONS.get(field.on_update and field.on_update.upper()),
-            not deferrable.startswith("NOT"),
-            "INITIALLY DEFERRED" in deferrable,
-        )
+        return [live_parts(key) for key in self.foreign_keys] == [
+            declared_parts(self.editor.database, self.new)
+        ]
 
     def _add_constraints(self) -> None:
         existing = {c.definition for c in self.editor.live.constraints()}
-        for check in sorted(self.shape.checks - existing):
-            self.editor.add_unnamed_constraint(check.replace("%", "%%"))
+        for definition, sql in self.shape.checks.items():
+            if definition not in existing:
+                self.editor.add_declared_constraint(escape(sql))
         if isinstance(self.new, ForeignKeyField) and not self._keeps_foreign_key():
-            self.editor.add_unnamed_constraint(self.new.foreign_key_constraint())
+            self.editor.add_declared_constraint(self.new.foreign_key_constraint())
         elif isinstance(self.new, ForeignKeyField):
             self._rename_foreign_key(self.foreign_keys[0].name)
 
@@ -255,10 +237,6 @@ def _explain_refusal() -> Iterator[None]:
         if (fix := FIXES.get(sqlstate(error) or "")) is None:
             raise
         raise MigrationError(f"{server_message(error)}\n{fix}") from error
-
-
-def _foreign_key_parts(c: Constraint) -> tuple[object, ...]:
-    return (c.target, c.target_column, c.on_delete, c.on_update, c.deferrable, c.deferred)
 
 
 def _shape(index: Index) -> tuple[bool, str]:

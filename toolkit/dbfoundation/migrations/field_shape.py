@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peewee import SQL, Entity, NodeList
+from psycopg2.extensions import quote_ident
 
 from dbfoundation.migrations.defaults import server_default
 from dbfoundation.migrations.live_table import LiveTable, scratch
@@ -17,17 +18,17 @@ from dbfoundation.migrations.live_table import LiveTable, scratch
 if TYPE_CHECKING:
     from peewee import Field, Node, PostgresqlDatabase
 
-    from dbfoundation.migrations.live_table import Column
+    from dbfoundation.migrations.live_table import Column, Constraint
 
 NAME = "dbfoundation_shape"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The column of a field, and the definitions of its own checks."""
+    """The column of a field, and its own checks: their definition, and the SQL that adds each."""
 
     column: Column
-    checks: frozenset[str]
+    checks: dict[str, str]
 
 
 def definition(database: PostgresqlDatabase, field: Any) -> Node:  # noqa: ANN401 # a field
@@ -55,5 +56,15 @@ def shape_of(live: LiveTable, column: str, field: Field) -> Shape:
             sql, values = live.database.get_sql_context().sql(statement).query()
             cursor.execute(sql, tuple(values))
         made = LiveTable(live.database, NAME, "pg_temp")
-        checks = frozenset(c.definition for c in made.constraints() if c.kind == "c")
-        return Shape(made.columns[field.column_name], checks)
+        checks = [constraint for constraint in made.constraints() if constraint.kind == "c"]
+        return Shape(
+            made.columns[field.column_name],
+            {check.definition: _to_sql(check, live.database) for check in checks},
+        )
+
+
+def _to_sql(check: Constraint, database: PostgresqlDatabase) -> str:
+    """The definition, with the name of the constraint unless the server has derived it."""
+    if check.name.startswith(NAME):
+        return check.definition
+    return f"CONSTRAINT {quote_ident(check.name, database.connection())} {check.definition}"

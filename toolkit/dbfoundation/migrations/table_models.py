@@ -18,6 +18,7 @@ from playhouse import postgres_ext as ext
 
 from dbfoundation.migrations.derived_names import index_name
 from dbfoundation.migrations.live_table import LiveTable, find
+from dbfoundation.migrations.model_changes import remove_field
 from dbfoundation.runtime.models import get_meta
 
 if TYPE_CHECKING:
@@ -168,36 +169,6 @@ def _add_columns(model: TModel, live: LiveTable) -> None:
             meta.add_field(column.name, field)
     if len(key) > 1 and not meta.primary_key:
         meta.set_primary_key("__composite_key__", pw.CompositeKey(*key))
-
-
-def remove_field(model: TModel, field: Any) -> None:  # noqa: ANN401 # a field
-    """Remove a field, its attributes and the indexes that it is in."""
-    meta = get_meta(model)
-    meta.remove_field(field.name)
-    names = [field.name]
-    if isinstance(field, pw.ForeignKeyField):
-        names.append(field.object_id_name)
-        if field.backref in vars(field.rel_model):
-            delattr(field.rel_model, field.backref)
-    for name in names:
-        if name in vars(model):
-            delattr(model, name)
-    meta.indexes = [index for index in meta.indexes if not _has_field(index, field)]
-    if field.primary_key:
-        meta.primary_key = False
-
-
-def placeholder(model: TModel, name: str) -> None:
-    """Add a field of which no more than the name is known."""
-    get_meta(model).add_field(name, pw.BareField(null=True))
-
-
-def _has_field(index: Any, field: Any) -> bool:  # noqa: ANN401 # a Node or Peewee's pair
-    if isinstance(index, pw.ModelIndex):
-        return any(part is field for part in index._expressions)  # type: ignore[attr-defined] # noqa: SLF001
-    return (
-        isinstance(index, tuple | list) and {field.name, field.column_name} & {*index[0]} != set()
-    )
 
 
 def _field_of(
