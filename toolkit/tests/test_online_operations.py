@@ -1,9 +1,11 @@
 """Operations on a table that may have rows: the online form, and names that the models have."""
 
+import peewee as pw
 import pytest
 
 from dbfoundation.errors import MigrationFailedError
 from dbfoundation.migrations.engine import Engine
+from dbfoundation.schema.drift import find_drift
 from tests.migration_files import migration
 
 HEAD = "import peewee as pw"
@@ -210,3 +212,22 @@ def test_a_partitioned_table_gets_a_plain_index(engine, write):
     )
     engine.up()
     engine.down("002_parts")
+
+
+def test_the_models_and_the_database_agree_after_operations(engine, db, write):
+    migrate = """migrator.add_fields('users', nick=pw.CharField(null=True, unique=True))
+    migrator.add_fields('users', boss=pw.ForeignKeyField('self', null=True, on_delete='SET NULL'))
+    migrator.add_index('users', 'nick', 'name')"""
+    write("002_nick", migration(migrate, options=ONLINE))
+    engine.up()
+
+    class User(pw.Model):
+        name = pw.CharField(null=True, index=True)
+        nick = pw.CharField(null=True, unique=True)
+        boss = pw.ForeignKeyField("self", null=True, on_delete="SET NULL")
+
+        class Meta:
+            table_name = "users"
+            indexes = ((("nick", "name"), False),)
+
+    assert not find_drift(db, [User], ["migratehistory"])

@@ -45,14 +45,20 @@ class BaseMigrator(Migrator):
         self.replay = replay
         self.orm: ModelRegistry = ModelRegistry(database, self._load_models, catalog)
         self.new_models: set[TModel] = set()
+        self.is_noop = False
 
     @property
     def is_fake(self) -> bool:
         return self.orm.is_fake
 
     def begin_file(self) -> None:
-        """Forget which tables the file before has created."""
+        """Forget what the file before has created and stated."""
         self.new_models.clear()
+        self.is_noop = False
+
+    def noop(self) -> None:
+        """State that the function has nothing to do."""
+        self.is_noop = True
 
     def __call__(self) -> None:
         """Do nothing: peewee-migrate's way to run the operations so far, which have run."""

@@ -69,5 +69,14 @@ def assert_can_add(table: str, name: str, field: Any) -> None:  # noqa: ANN401
     )
 
 
+def assert_can_set(table: str, name: str, field: Any) -> None:  # noqa: ANN401
+    """Raise MigrationError for a default that the server cannot have."""
+    if is_callable(field):
+        raise MigrationError(
+            f"{table}.{name}: the server cannot call this default.\n"
+            'Fix: give a constant, or one of the server\'s: SQL("gen_random_uuid()")'
+        )
+
+
 def _is_empty_value(default: object) -> bool:
     return any(default is kind for kind in EMPTY_VALUES)  # == of a Peewee node is an expression

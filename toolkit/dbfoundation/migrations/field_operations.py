@@ -122,12 +122,8 @@ class FieldOperations(BaseMigrator):
         set_aside(model, field)
         field.default = default
         add_field(model, name, field)
-        if defaults.is_callable(field):
-            raise MigrationError(
-                f"{get_meta(model).table_name}.{name}: the server cannot call this default.\n"
-                'Fix: give a constant, or one of the server\'s: SQL("gen_random_uuid()")'
-            )
         if not self.is_fake:
+            defaults.assert_can_set(get_meta(model).table_name, name, field)
             node = None if default is None else defaults.to_sql(field, default)
             self._editor(model).set_default(field.column_name, node)
         return model

@@ -1,7 +1,8 @@
 """One table as pg_catalog has it now: its columns, indexes, constraints and sequences.
 
-The operations act on these, and so work for a table whichever way it was created. The reads use a
-cursor of their own: they are no statements of a migration, and a dry run does not print them.
+The operations act on these, and so work for a table whichever way it was created. The reads are no
+statements of a migration, and a dry run does not print them: psycopg2's own cursor, made from a
+connection, is not recorded.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class LiveTable:
 
 def read(database: PostgresqlDatabase, query: str, *values: object) -> list[tuple[Any, ...]]:
     """The rows of a query that is no statement of the migration."""
-    with database.connection().cursor(cursor_factory=cursor) as own:
+    with cursor(database.connection()) as own:
         own.execute(query, values)
         return list(own.fetchall())
 
@@ -189,7 +190,7 @@ def scratch(database: PostgresqlDatabase) -> Iterator[Any]:
     begin, undo = ("BEGIN", "ROLLBACK")
     if in_transaction(database):
         begin, undo = ("SAVEPOINT scratch", "ROLLBACK TO SAVEPOINT scratch; RELEASE scratch")
-    with database.connection().cursor(cursor_factory=cursor) as own:
+    with cursor(database.connection()) as own:
         own.execute(begin)
         try:
             yield own
