@@ -85,3 +85,18 @@ def test_a_view_on_a_column_whose_type_changes_is_named(bench):
     bench.db.execute_sql("CREATE VIEW seen AS SELECT x FROM things")
     with pytest.raises(MigrationError, match=r"used by a view or rule\nFix: drop in this file"):
         bench.migrator.change_fields("things", x=pw.TextField(null=True))
+
+
+@pytest.mark.parametrize("options", [{"null": True}, {"default": 1}], ids=["null", "default"])
+def test_a_field_with_checks_is_added_and_removed(bench, options):
+    bench.create()
+    before = bench.schema()
+
+    def field():
+        checks = [pw.Check("x > 0"), pw.Check("x < 9", name="small"), pw.SQL("CHECK (x <> 5)")]
+        return pw.IntegerField(**options, constraints=checks)
+
+    bench.migrator.add_fields("things", x=field())
+    assert bench.schema(without_default_of="x") == bench.fresh(x=field())
+    bench.migrator.remove_fields("things", "x")
+    assert bench.schema() == before

@@ -92,3 +92,11 @@ def test_tables_that_refer_to_each_other_get_both_keys(bench):
     bench.migrator.create_model(owner)
     keys = [name for kind, _, name in bench.schema() if kind == "constraint" and "pkey" not in name]
     assert keys == ["owners_thing_id_fkey", "fk_things_best_id_refs_owners"]
+
+
+def test_a_key_with_a_default_is_added(bench, owner):
+    bench.create()
+    bench.migrator.add_fields("things", x=pw.ForeignKeyField(owner, default=1))
+    assert bench.schema(without_default_of=["x_id"]) == bench.fresh(x=pw.ForeignKeyField(owner))
+    with pytest.raises(pw.IntegrityError, match="violates foreign key"):
+        bench.migrator.add_fields("things", y=pw.ForeignKeyField(owner, default=2))

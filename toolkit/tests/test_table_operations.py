@@ -46,7 +46,10 @@ def test_a_constraint_is_added_and_dropped(bench):
     before = bench.schema()
     bench.migrator.add_constraint("things", "positive", pw.Check("price > 0"))
     bench.migrator.add_constraint("things", "even", "CHECK (price %% 2 = 0) NOT VALID")
-    bench.migrator.add_constraint("things", "alone", "UNIQUE (price)")
+    with pytest.raises(MigrationError, match="as 'UNIQUE USING INDEX alone'"):
+        bench.migrator.add_constraint("things", "alone", "UNIQUE (price)")
+    bench.migrator.add_index("things", "price", unique=True, name="alone")
+    bench.migrator.add_constraint("things", "alone", "UNIQUE USING INDEX alone")
     added = bench.schema()
     definitions = {
         name: added["constraint", "things", name] for name in ("positive", "even", "alone")

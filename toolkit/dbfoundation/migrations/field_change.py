@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from peewee import SQL, Entity, ForeignKeyField, PeeweeException
+from peewee import SQL, Entity, ForeignKeyField, NodeList, PeeweeException
 
 from dbfoundation.errors import MigrationError
 from dbfoundation.migrations.defaults import server_default
@@ -116,9 +116,8 @@ class FieldChange:
         """Change type, collation and DEFAULT in one statement, so that the table is read once."""
         changes = self._changes()
         if changes:
-            parts = [part for change in changes for part in (SQL(","), *change)][1:]
             with _explain_refusal():
-                self.editor.alter(*parts)
+                self.editor.alter(NodeList([NodeList(change) for change in changes], glue=", "))
         if self.new.auto_increment and self.live.type != self.shape.column.type:
             for sequence in self.editor.live.sequences():
                 if sequence.column == self.name and not self.live.identity:
@@ -134,8 +133,8 @@ class FieldChange:
         if redefault and self.live.default is not None:
             changes.append([*alter, SQL("DROP DEFAULT")])
         if retyped:
-            collate = f"COLLATE {wanted.collation}" if wanted.collation else ""
-            changes.append([*alter, SQL(f"TYPE {wanted.type} {collate}"), *self._using()])
+            collate = f" COLLATE {wanted.collation}" if wanted.collation else ""
+            changes.append([*alter, SQL(f"TYPE {wanted.type}{collate}"), *self._using()])
         if redefault and wanted.default is not None:
             default = server_default(self.new) or SQL(escape(wanted.default))
             changes.append([*alter, SQL("SET DEFAULT"), default])
@@ -150,7 +149,8 @@ class FieldChange:
         wanted = self.shape.column
         if self.live.base_type == wanted.base_type:
             return []
-        return [SQL("USING"), Entity(self.name), SQL(f"::{wanted.base_type}")]
+        cast = NodeList((Entity(self.name), SQL(f"::{wanted.base_type}")), glue="")
+        return [SQL("USING"), cast]
 
     def _change_null(self) -> None:
         if self.shape.column.not_null and not self.live.not_null:

@@ -16,7 +16,7 @@ from dbfoundation.migrations.defaults import server_default
 from dbfoundation.migrations.live_table import LiveTable, scratch
 
 if TYPE_CHECKING:
-    from peewee import Field, Node, PostgresqlDatabase
+    from peewee import Field, PostgresqlDatabase
 
     from dbfoundation.migrations.live_table import Column, Constraint
 
@@ -31,11 +31,11 @@ class Shape:
     checks: dict[str, str]
 
 
-def definition(database: PostgresqlDatabase, field: Any) -> Node:  # noqa: ANN401 # a field
+def definition(database: PostgresqlDatabase, field: Any) -> NodeList:  # noqa: ANN401 # a field
     """The column's definition: the field's DDL and its constant default."""
-    ddl = field.ddl(database.get_sql_context())
+    nodes = list(field.ddl(database.get_sql_context()).nodes)
     default = server_default(field)
-    return NodeList((ddl, SQL("DEFAULT"), default)) if default is not None else ddl
+    return NodeList(nodes if default is None else [*nodes, SQL("DEFAULT"), default])
 
 
 def shape_of(live: LiveTable, column: str, field: Field) -> Shape:

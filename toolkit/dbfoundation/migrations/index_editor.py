@@ -79,7 +79,7 @@ class IndexEditor:
             self.alter("DROP CONSTRAINT", Entity(index.constraint))
             return
         online = "CONCURRENTLY" if self._is_online() else ""
-        self.send(f"DROP INDEX {online} {escape(index.sql_name)}")
+        self.send("DROP INDEX", online, escape(index.sql_name))
 
     def _is_online(self) -> bool:
         return not (self.live.is_partitioned or in_transaction(self.database))
@@ -101,10 +101,11 @@ class IndexEditor:
         if len(found) == 1:
             return found[0]
         sought = name or f"of {', '.join(columns)}"
+        problem = f"{len(found)} indexes {sought}" if found else f"no index {sought}"
+        fix = "give one of them by name=" if found else "correct the fields, or the name"
+        listed = ", ".join(map(_describe, found or known)) or "none"
         raise MigrationError(
-            f"{self.meta.table_name} has {len(found) or 'no'} index{'es' * (len(found) > 1)} "
-            f"{sought}.\nFix: name one with name=; its indexes: "
-            + (", ".join(map(_describe, found or known)) or "none")
+            f"{self.meta.table_name} has {problem}.\nFix: {fix}; its indexes: {listed}"
         )
 
 

@@ -12,12 +12,14 @@ In a file with `atomic = False`, each statement is its own transaction, so that 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from peewee import SQL, Entity, ForeignKeyField, NodeList
 
 from dbfoundation.errors import MigrationError
 from dbfoundation.migrations import derived_names
+from dbfoundation.migrations.defaults import has_own_default, server_default
 from dbfoundation.migrations.field_shape import definition
 from dbfoundation.migrations.index_editor import IndexEditor, escape
 from dbfoundation.migrations.live_table import similar
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 VALIDATED_LATER = ("CHECK", "FOREIGN KEY")
 BUILDS_INDEX = ("UNIQUE", "PRIMARY KEY")
+CHECK = re.compile(r'(CONSTRAINT\s+("[^"]+"|\w+)\s+)?CHECK\b', re.IGNORECASE)
 
 
 class TableEditor(IndexEditor):
@@ -35,9 +38,31 @@ class TableEditor(IndexEditor):
     # Columns
 
     def add_column(self, field: Any) -> None:  # noqa: ANN401 # a field
+        """Add the column; a constraint that the server would check row by row follows it.
+
+        In a column's definition, a foreign key is not checked while the column is NULL everywhere.
+        """
         if field.sequence:
             self.model._schema.create_sequence(field)  # type: ignore[attr-defined] # noqa: SLF001
-        self.alter("ADD COLUMN", definition(self.database, field), *_references(field))
+        later = [] if self.is_new else self._checks(field)
+        inline: list[Node] = []
+        if isinstance(field, ForeignKeyField):
+            has_value = server_default(field) is not None or has_own_default(field)
+            inline, key = _references(field), field.foreign_key_constraint()
+            if has_value and not self.is_new:
+                inline, later = [], [*later, key]
+        parts = definition(self.database, field).nodes
+        kept = [part for part in parts if not any(part is check for check in later)]
+        self.alter("ADD COLUMN", *kept, *inline)
+        for constraint in later:
+            self.add_declared_constraint(constraint)
+
+    def _checks(self, field: Any) -> list[Node]:  # noqa: ANN401
+        return [node for node in field.constraints or () if CHECK.match(self._text(node))]
+
+    def _text(self, node: Node) -> str:
+        text: str = self.database.get_sql_context().sql(node).query()[0]
+        return text.strip()
 
     def drop_column(self, name: str, *, cascade: bool) -> None:
         self.alter("DROP COLUMN", Entity(name), "CASCADE" if cascade else "")
@@ -82,10 +107,9 @@ class TableEditor(IndexEditor):
             self.alter("ALTER COLUMN", Entity(column), "SET NOT NULL")
             return
         proof = Entity(f"set_not_null_{column}")
-        check = NodeList((SQL("CHECK ("), Entity(column), SQL("IS NOT NULL)")))
-        self.alter(
-            "DROP CONSTRAINT IF EXISTS", proof, ", ADD CONSTRAINT", proof, check, "NOT VALID"
-        )
+        is_set = NodeList((Entity(column), SQL("IS NOT NULL")), parens=True)
+        replace = NodeList((SQL("DROP CONSTRAINT IF EXISTS "), proof, SQL(", ")), glue="")
+        self.alter(replace, "ADD CONSTRAINT", proof, "CHECK", is_set, "NOT VALID")
         self.alter("VALIDATE CONSTRAINT", proof)
         self.alter("ALTER COLUMN", Entity(column), "SET NOT NULL")
         self.alter("DROP CONSTRAINT", proof)
@@ -102,9 +126,14 @@ class TableEditor(IndexEditor):
 
     def add_constraint(self, name: str, constraint: str | Node) -> None:
         node = SQL(constraint) if isinstance(constraint, str) else constraint
-        text = self.database.get_sql_context().sql(node).query()[0].strip().upper()
-        if text.startswith(BUILDS_INDEX) and "USING INDEX" not in text:
-            self.assert_can_index()
+        text = self._text(node).upper()
+        if text.startswith(BUILDS_INDEX) and "USING INDEX" not in text and not self.is_new:
+            raise MigrationError(
+                f"the constraint {name} would keep everybody out of {self.meta.table_name}, which "
+                "this file has not created, while its index is built.\n"
+                f"Fix: set `atomic = False`, add_index(..., unique=True, name={name!r}), and then "
+                f"give this constraint as '{text.split('(')[0].strip()} USING INDEX {name}'"
+            )
         at_once = not text.startswith(VALIDATED_LATER) or text.endswith("NOT VALID")
         if at_once or not self._validates_later():
             self.alter("ADD CONSTRAINT", Entity(name), node)
@@ -139,13 +168,8 @@ class TableEditor(IndexEditor):
                 )
 
 
-def _references(field: Any) -> list[Node]:  # noqa: ANN401
-    """The constraint of a foreign key in a column's definition.
-
-    In this form the server need not read the table for a column that is NULL in every row.
-    """
-    if not isinstance(field, ForeignKeyField):
-        return []
+def _references(field: ForeignKeyField[Any]) -> list[Node]:
+    """The constraint of a foreign key in its column's definition."""
     nodes: list[Node] = list(field.foreign_key_constraint().nodes)
     texts = [node.sql if isinstance(node, SQL) else "" for node in nodes]
     start = texts.index("FOREIGN KEY")  # the column follows
