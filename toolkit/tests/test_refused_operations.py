@@ -92,6 +92,35 @@ REFUSED = {
 }
 
 
+VIOLATED = {
+    "not null": ("add_not_null", ("things", "name"), {}, r"name is NULL in some row.\nFix"),
+    "check": ("add_constraint", ("things", "no", "CHECK (id < 0)"), {}, "violated by some row"),
+    "check of a field": (
+        "change_fields",
+        ("things",),
+        {"x": pw.TextField(index=True, constraints=[pw.Check("x = ''")])},
+        "violated by some row",
+    ),
+    "foreign key": (
+        "change_fields",
+        ("things",),
+        {"number": pw.ForeignKeyField("self", column_name="number", index=False)},
+        "violates foreign key",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "args", "fields", "message"), VIOLATED.values(), ids=VIOLATED)
+def test_a_violated_constraint_leaves_nothing_without_a_transaction(
+    bench, name, args, fields, message
+):
+    bench.create({"x": "long", "number": 9}, x=pw.TextField(index=True), number=pw.IntegerField())
+    before = bench.schema()
+    with pytest.raises((MigrationError, pw.IntegrityError), match=message):
+        getattr(bench.migrator, name)(*args, **fields)
+    assert bench.schema() == before
+
+
 @pytest.mark.parametrize(("name", "args", "fields", "message"), REFUSED.values(), ids=REFUSED)
 def test_an_operation_that_cannot_be_done_changes_nothing(bench, name, args, fields, message):
     bench.create({"x": "long"}, x=pw.TextField(index=True), at=pw.DateTimeField(null=True))

@@ -6,6 +6,7 @@ import pytest
 from dbfoundation.errors import MigrationError
 from dbfoundation.runtime.fields import Timestamp6Field
 from tests.field_cases import Bench, model
+from tests.support import execute
 
 
 @pytest.fixture
@@ -81,6 +82,17 @@ def test_an_index_has_the_options_of_a_models_index(bench):
     bench.migrator.drop_index("things", "a", "b")
     bench.migrator.drop_index("things", "a")
     assert bench.schema() == before
+
+
+def test_an_index_is_added_and_dropped_concurrently(bench, worker_database):
+    bench.create()
+    pid = bench.db.connection().info.backend_pid
+    last = f"SELECT query FROM pg_stat_activity WHERE pid = {pid}"
+    bench.migrator.add_index("things", "name")
+    [(sent,)] = execute(worker_database, last)
+    assert sent == 'CREATE INDEX CONCURRENTLY "thing_name" ON "things" ("name")'
+    bench.migrator.drop_index("things", "name")
+    assert execute(worker_database, last) == [("DROP INDEX CONCURRENTLY thing_name",)]
 
 
 def test_one_of_several_indexes_is_dropped_by_its_name(bench):

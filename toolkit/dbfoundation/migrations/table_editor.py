@@ -15,14 +15,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from peewee import SQL, Entity, ForeignKeyField, NodeList
+from peewee import SQL, Entity, ForeignKeyField, IntegrityError, NodeList
 
 from dbfoundation.errors import MigrationError
 from dbfoundation.migrations import derived_names
 from dbfoundation.migrations.defaults import has_own_default, server_default
 from dbfoundation.migrations.field_shape import definition
 from dbfoundation.migrations.index_editor import IndexEditor, escape
-from dbfoundation.migrations.live_table import similar
+from dbfoundation.migrations.live_table import in_transaction, similar
 
 if TYPE_CHECKING:
     from peewee import Node
@@ -106,11 +106,18 @@ class TableEditor(IndexEditor):
         if self.is_new:
             self.alter("ALTER COLUMN", Entity(column), "SET NOT NULL")
             return
-        proof = Entity(f"set_not_null_{column}")
+        name = f"set_not_null_{column}"
+        proof = Entity(name)
         is_set = NodeList((Entity(column), SQL("IS NOT NULL")), parens=True)
         replace = NodeList((SQL("DROP CONSTRAINT IF EXISTS "), proof, SQL(", ")), glue="")
         self.alter(replace, "ADD CONSTRAINT", proof, "CHECK", is_set, "NOT VALID")
-        self.alter("VALIDATE CONSTRAINT", proof)
+        try:
+            self._validate(name)
+        except IntegrityError as error:
+            raise MigrationError(
+                f"{self.meta.table_name}.{column} is NULL in some row.\n"
+                "Fix: UPDATE those rows first"
+            ) from error
         self.alter("ALTER COLUMN", Entity(column), "SET NOT NULL")
         self.alter("DROP CONSTRAINT", proof)
 
@@ -139,7 +146,7 @@ class TableEditor(IndexEditor):
             self.alter("ADD CONSTRAINT", Entity(name), node)
             return
         self.alter("ADD CONSTRAINT", Entity(name), node, "NOT VALID")
-        self.alter("VALIDATE CONSTRAINT", Entity(name))
+        self._validate(name)
 
     def add_declared_constraint(self, constraint: str | Node) -> None:
         """Add a CHECK or a foreign key, which has a name in its SQL or gets one by the server."""
@@ -149,7 +156,16 @@ class TableEditor(IndexEditor):
         before = {constraint.oid for constraint in self.live.constraints()}
         self.alter("ADD", constraint, "NOT VALID")
         [added] = [c for c in self.live.constraints() if c.oid not in before]
-        self.alter("VALIDATE CONSTRAINT", Entity(added.name))
+        self._validate(added.name)
+
+    def _validate(self, name: str) -> None:
+        """Validate a constraint; without a transaction, one that is violated is dropped again."""
+        try:
+            self.alter("VALIDATE CONSTRAINT", Entity(name))
+        except IntegrityError:
+            if not in_transaction(self.database):
+                self.drop_constraint(name)
+            raise
 
     def _validates_later(self) -> bool:
         """A partitioned table takes no foreign key that is NOT VALID."""
