@@ -2,6 +2,7 @@
 
 import peewee as pw
 import pytest
+from playhouse.postgres_ext import IdentityField
 
 from tests.field_cases import Bench
 
@@ -100,3 +101,27 @@ def test_a_key_with_a_default_is_added(bench, owner):
     assert bench.schema(without_default_of=["x_id"]) == bench.fresh(x=pw.ForeignKeyField(owner))
     with pytest.raises(pw.IntegrityError, match="violates foreign key"):
         bench.migrator.add_fields("things", y=pw.ForeignKeyField(owner, default=2))
+
+
+PRIMARY_KEYS = {
+    "serial": pw.AutoField,
+    "bigserial": pw.BigAutoField,
+    "identity": IdentityField,
+    "uuid": lambda: pw.UUIDField(
+        primary_key=True, constraints=[pw.SQL("DEFAULT gen_random_uuid()")]
+    ),
+}
+
+
+@pytest.mark.parametrize("make", PRIMARY_KEYS.values(), ids=PRIMARY_KEYS)
+def test_a_table_with_rows_gets_a_primary_key(bench, make):
+    bench.db.execute_sql("CREATE TABLE things (name varchar(255))")
+    bench.db.execute_sql("INSERT INTO things VALUES ('a'), ('b')")
+    before = bench.schema()
+    bench.migrator.add_fields("things", number=make())
+    assert bench.schema() == bench.fresh(number=make())
+    thing = bench.migrator.orm["things"]
+    assert len({row.number for row in thing.select()}) == 2
+    assert thing.get_by_id(thing.get().number).name
+    bench.migrator.remove_fields("things", "number")
+    assert bench.schema() == before
