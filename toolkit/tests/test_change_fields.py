@@ -2,7 +2,7 @@
 
 import peewee as pw
 import pytest
-from playhouse.postgres_ext import BinaryJSONField, IdentityField
+from playhouse.postgres_ext import BinaryJSONField, HStoreField, IdentityField
 
 from dbfoundation.errors import MigrationError
 from tests.field_cases import Bench
@@ -100,3 +100,29 @@ def test_a_field_with_checks_is_added_and_removed(bench, options):
     assert bench.schema(without_default_of="x") == bench.fresh(x=field())
     bench.migrator.remove_fields("things", "x")
     assert bench.schema() == before
+
+
+def test_a_function_of_the_server_is_a_default(bench):
+    bench.create(at=pw.DateTimeField(null=True))
+    bench.migrator.add_default("things", "at", pw.fn.now())
+    bench.migrator.add_fields("things", x=pw.DateTimeField(default=pw.fn.now()))
+    columns = [bench.schema()["column", "things", f"things.{name}"] for name in ("at", "x")]
+    assert [column["default"] for column in columns] == ["DEFAULT now()"] * 2
+
+
+def test_a_field_of_an_extension_is_added_and_removed(bench):
+    available = "SELECT FROM pg_available_extensions WHERE name = 'hstore'"
+    if not bench.db.execute_sql(available).fetchall():
+        pytest.skip("the server has no hstore")
+    bench.db.execute_sql("CREATE EXTENSION IF NOT EXISTS hstore")
+    bench.create()
+    before = bench.schema()
+    bench.migrator.add_fields("things", x=HStoreField(default={"it's": "100%", "b": None}))
+    assert bench.schema(without_default_of="x") == bench.fresh(x=HStoreField())
+    stored = bench.db.execute_sql("SELECT x -> 'it''s' FROM things").fetchall()
+    assert stored == [("100%",)]
+    bench.migrator.change_fields("things", x=HStoreField(null=True, index=False))
+    assert bench.schema() == bench.fresh(x=HStoreField(null=True, index=False))
+    bench.migrator.remove_fields("things", "x")
+    assert bench.schema() == before
+    bench.db.execute_sql("DROP EXTENSION hstore CASCADE")

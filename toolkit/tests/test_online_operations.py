@@ -197,6 +197,26 @@ def test_a_key_to_a_table_that_sql_created_is_learnt(engine, db, write):
     assert {column.name for column in db.get_columns("users")} == {"id", "name"}
 
 
+OLDER = """migrator.add_fields('users', uid=pw.UUIDField(default=pw.uuid.uuid4))
+    migrator.add_default('users', 'uid', pw.uuid.uuid4)
+    migrator.add_fields('users', nick=pw.CharField(unique=True))
+    migrator.remove_fields('users', 'nick', 'uid', 'never')
+    migrator.drop_index('users', 'never')
+    migrator.drop_constraints('users', 'never')
+    migrator.remove_model('nothing')"""
+
+
+def test_a_replay_passes_over_what_an_operation_refuses(engine, db, write):
+    """The file was applied by an earlier release."""
+    write("002_older", migration("migrator.sql('SELECT 1')"))
+    engine.up()
+    write("002_older", migration(OLDER, options=HEAD))
+    engine.accept("002")
+    write("003_index", migration("migrator.add_index('users', 'name', 'id')", options=ONLINE))
+    Engine(db, engine.folder).up()
+    assert "user_name_id" in indexes(db)
+
+
 def test_a_partitioned_table_gets_a_plain_index(engine, write):
     sql = "CREATE TABLE parts (a integer) PARTITION BY RANGE (a)"
     write("002_parts", migration(f"migrator.sql('{sql}')"))

@@ -105,6 +105,14 @@ def test_one_of_several_indexes_is_dropped_by_its_name(bench):
     assert not [name for kind, _, name in bench.schema() if kind == "index"]
 
 
+def test_two_classes_of_one_name_are_kept_apart(bench):
+    bench.create()
+    options = type("Meta", (), {"table_name": "owners"})
+    other = bench.migrator.create_model(type("Thing", (pw.Model,), {"Meta": options}))
+    bench.migrator.remove_model("things")
+    assert bench.migrator.orm["owners"] is bench.migrator.orm.Thing is other
+
+
 BY_SQL = """CREATE TABLE things (
     sid varchar PRIMARY KEY, sess jsonb NOT NULL, expire timestamp(6) NOT NULL DEFAULT now(),
     owner integer, amount numeric(8,2), code char(2), marks text[], span int4range,

@@ -32,7 +32,9 @@ def has_own_default(field: Any) -> bool:  # noqa: ANN401
 
 
 def is_callable(field: Any) -> bool:  # noqa: ANN401
-    return callable(field.default) and not _is_empty_value(field.default)
+    """Whether Python makes the default; Peewee's fn.now() is SQL, although it can be called."""
+    default = field.default
+    return callable(default) and not (_is_empty_value(default) or isinstance(default, Node))
 
 
 def server_default(field: Any) -> Node | None:  # noqa: ANN401

@@ -113,9 +113,10 @@ class ModelRegistry(ORM):
             del self.__tables__[get_meta(model).table_name]
 
     def remove(self, model: TModel) -> None:
-        self.__models__.pop(model.__name__, None)
-        if self.__tables__.get(table := get_meta(model).table_name) is model:
-            del self.__tables__[table]
+        """Remove a model; another one of the same name stays."""
+        for models in (self.__models__, self.__tables__):
+            for name in [name for name, other in models.items() if other is model]:
+                del models[name]
 
     def known(self, name: str) -> TModel | None:
         model: TModel | None = self.__models__.get(name) or self.__tables__.get(name)
