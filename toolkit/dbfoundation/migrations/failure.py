@@ -26,16 +26,12 @@ def describe_failure(
     attempt: Attempt,
     error: BaseException,
     *,
-    line: int | None,
     invalid_indexes: Sequence[str],
     outcome: str,
 ) -> MigrationFailedError:
-    """The error for a failed attempt.
-
-    `line` is that of the operation in progress; `outcome` describes what remains of the attempt.
-    """
+    """The error for a failed attempt; `outcome` describes what remains of it."""
     file = attempt.file
-    line = _line_in(str(file.path), error) or line
+    line = _line_in(str(file.path), error)
     place = f"{file.place}:{line}" if line else file.place
     lines = f"{place}: {attempt.function}() failed: {_reason(error, attempt)}".splitlines()
     if is_sql_error(error) and attempt.statements:

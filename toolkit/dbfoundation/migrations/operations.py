@@ -1,211 +1,121 @@
-"""peewee-migrate's operations, made strict, and its models of earlier files, loaded when needed.
+"""peewee-migrate's operations: each runs when it is called, and does the whole of what it says.
 
-Differences from peewee_migrate.Migrator:
+- An operation is checked first: an unknown field or index is an error that lists those there are.
+- After it, the catalog shows what the field says, and `migrator.orm` has the model of that state.
+- It works on every table of the database; table_models.py has the models.
+- table_editor.py has the statements, and the online form of each.
+- Nothing else is dropped, such as a view on a table, unless `cascade=True`.
 
-- `create_model` fails where the table exists, and `remove_fields` where the field does not exist.
-  `remove_model` and `remove_fields` drop nothing else unless `cascade=True`.
-- `migrator.orm` is empty at first. When a file uses a model that no file of this run has created,
-  the applied files are run again, once, to learn their models. They get a database without a
-  server, so that they change nothing, and other threads notice nothing.
-- An operation has its line in the file, and logs nothing: peewee-migrate's log has parameters.
-
-The seams that peewee-migrate does not document (`__ops__`, `__get_model__`, `__call__`,
-`orm.__models__`, `orm.__tables__`) are held by tests/test_seams.py.
+Indexes and constraints are found in the catalog by their columns, whichever name they have.
 """
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from peewee import Model, PostgresqlDatabase
-from peewee_migrate import Migrator
-from peewee_migrate.migrator import ORM
-from playhouse.migrate import Operation
+from peewee import Model, ModelIndex
 
-from dbfoundation.errors import MigrationError
+from dbfoundation.migrations.derived_names import index_prefix
+from dbfoundation.migrations.field_operations import FieldOperations
+from dbfoundation.migrations.model_changes import forget_index, rename_table
+from dbfoundation.runtime.models import get_meta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from peewee import Node
 
     TModel = type[Model]
 
 
-class StrictMigrator(Migrator):
-    """The `migrator` parameter of the functions in the file `path`.
+class StrictMigrator(FieldOperations):
+    """The `migrator` parameter of the functions in a file."""
 
-    `replay` runs the applied files with another StrictMigrator.
-    """
-
-    def __init__(
-        self, database: PostgresqlDatabase, replay: Callable[[StrictMigrator], None]
-    ) -> None:
-        super().__init__(database)
-        self.database = database
-        self.replay = replay
-        self.orm: LazyORM = LazyORM(self._load_models)
-        self.path = ""
-        self.line: int | None = None
-        self.__ops__: list[Any] = OperationQueue(self)
-
-    def __call__(self) -> None:
-        """Run the queued operations."""
-        queue = self.take_queue()
-        for operation, self.line in zip(queue, queue.lines, strict=True):
-            operation.run() if isinstance(operation, Operation) else operation()
-        self.line = None
-
-    def take_queue(self) -> OperationQueue:
-        """Empty the queue; returns its operations."""
-        queue, self.__ops__ = self.__ops__, OperationQueue(self)
-        assert isinstance(queue, OperationQueue)  # noqa: S101 # for mypy: the base class has a list
-        return queue
+    # Tables
 
     def create_model(self, model: Any) -> Any:  # noqa: ANN401 # a model in, the same model out
-        super().create_model(model)
-
-        def create_table() -> None:
+        """Create the table, its indexes and sequences; an error if it exists."""
+        meta = get_meta(model)
+        meta.set_database(self.database)
+        self.orm.add(model)
+        self.new_models.add(model)
+        if not self.is_fake:
             model.create_table(safe=False)
-
-        self.__ops__[-1] = create_table
+            for field in self._deferred_keys(model):
+                field.model._schema.create_foreign_key(field)  # noqa: SLF001 # Peewee documents it
         return model
 
-    def remove_model(self, model: Any, *, cascade: bool = False) -> None:  # noqa: ANN401
-        super().remove_model(model, cascade=cascade)
+    def _deferred_keys(self, model: TModel) -> list[Any]:
+        """The foreign keys that were declared before their table, and whose tables exist now."""
+        meta, models = get_meta(model), self.orm.__models__.values()
+        keys = {field: None for field in (*meta.refs, *meta.backrefs) if field.deferred}
+        return [key for key in keys if key.model in models and key.rel_model in models]
 
-    def remove_fields(
-        self,
-        model: Any,  # noqa: ANN401 # a model or its name
-        *names: str,
-        cascade: bool = False,
-        **params: Any,  # noqa: ANN401 # peewee-migrate's
-    ) -> TModel:
+    def remove_model(self, model: TModel | str, *, cascade: bool = False) -> None:
+        """Drop the table."""
         model = self.__get_model__(model)
-        fields = model._meta.fields  # noqa: SLF001 # Peewee documents _meta
-        if unknown := [name for name in names if name not in fields]:
-            raise MigrationError(
-                f"{model._meta.table_name} has no field {', '.join(unknown)}; "  # noqa: SLF001
-                f"its fields are {', '.join(fields)}"
-            )
-        return super().remove_fields(model, *names, cascade=cascade, **params)
+        if not self.is_fake:
+            editor = self._editor(model)
+            editor.send("DROP TABLE", editor.meta.entity, "CASCADE" if cascade else "")
+        self.new_models.discard(model)
+        self.orm.remove(model)
 
-    @contextmanager
-    def fake(self) -> Iterator[StrictMigrator]:
-        """Let the operations of the block change the models only."""
-        queue = self.take_queue()
-        try:
-            yield self
-        finally:
-            self.__ops__ = queue
+    def rename_table(self, model: TModel | str, new_name: str) -> TModel:
+        """Rename the table, and the constraints and sequences that are named after it."""
+        model = self.__get_model__(model)
+        meta = get_meta(model)
+        self.orm.remove(model)
+        if not self.is_fake:
+            prefix = index_prefix(model) if meta.legacy_table_names else new_name
+            self._editor(model).rename_table(new_name, prefix)
+        rename_table(model, new_name)
+        self.orm.add(model)
+        return model
 
-    def __get_model__(self, model: Any) -> Any:  # noqa: ANN401 # peewee-migrate's seam
-        if isinstance(model, str):
-            self.orm.load_missing(model)
-        return super().__get_model__(model)
+    # Indexes and constraints
 
-    def _load_models(self) -> None:
-        """Add the models of the applied files; those that this run created replace them."""
-        offline = StrictMigrator(OfflineDatabase(), self.replay)
-        offline.orm.loaded = True
-        self.replay(offline)
-        for model in offline.orm:
-            model.bind(self.database)
-        self.orm.__models__ = offline.orm.__models__ | self.orm.__models__
-        self.orm.__tables__ = offline.orm.__tables__ | self.orm.__tables__
+    def add_index(
+        self,
+        model: TModel | str,
+        *columns: str,
+        unique: bool = False,
+        **options: Any,  # noqa: ANN401 # ModelIndex's: name, where, using, nulls_distinct
+    ) -> TModel:
+        """Create an index of some fields, under the name that the models give it."""
+        model = self.__get_model__(model)
+        fields = self._fields(model, columns)
+        index = ModelIndex(model, fields, unique=unique, **options)
+        if not self.is_fake:
+            editor = self._editor(model)
+            editor.assert_can_index()
+            editor.create_index(index)
+        if len(fields) == 1 and not options:
+            fields[0].unique, fields[0].index = unique, not unique
+        else:
+            get_meta(model).indexes.append(index if options else (columns, unique))
+        return model
 
+    def drop_index(self, model: TModel | str, *columns: str, name: str | None = None) -> TModel:
+        """Drop the index of some fields, in their order; `name` if there are several."""
+        model = self.__get_model__(model)
+        fields = self._fields(model, columns)
+        if not self.is_fake:
+            editor = self._editor(model)
+            editor.drop_index(editor.find_index([field.column_name for field in fields], name))
+        forget_index(model, fields)
+        return model
 
-class OperationQueue(list[Any]):
-    """Operations, and the line of the migrator's file that requested each."""
+    def add_constraint(self, model: TModel | str, name: str, constraint: str | Node) -> TModel:
+        """Add a constraint under a name, such as "CHECK (price > 0)"."""
+        model = self.__get_model__(model)
+        if not self.is_fake:
+            self._editor(model).add_constraint(name, constraint)
+        return model
 
-    def __init__(self, migrator: StrictMigrator) -> None:
-        super().__init__()
-        self.migrator = migrator
-        self.lines: list[int | None] = []
-
-    def append(self, operation: object) -> None:
-        super().append(operation)
-        self.lines.append(_line_in(self.migrator.path))
-
-    def extend(self, operations: Any) -> None:  # noqa: ANN401 # an iterable
-        for operation in operations:
-            self.append(operation)
-
-
-def _line_in(path: str) -> int | None:
-    """The line that a file is at, found on the call stack."""
-    frame = sys._getframe()  # noqa: SLF001 # a traceback would be slower
-    while frame := frame.f_back:  # type: ignore[assignment] # None ends the walk
-        if frame.f_code.co_filename == path:
-            return frame.f_lineno
-    return None
-
-
-class LazyORM(ORM):
-    """The models by name and by table; `load` adds those of the applied files."""
-
-    def __init__(self, load: Callable[[], None]) -> None:
-        super().__init__()
-        self.load = load
-        self.loaded = False
-
-    def load_missing(self, name: str) -> None:
-        """Load the applied files' models, once, when a name is unknown."""
-        if not self.loaded and name not in self.__models__ and name not in self.__tables__:
-            self.loaded = True
-            self.load()
-
-    def __getattr__(self, name: str) -> TModel:
-        self.load_missing(name)
-        return super().__getattr__(name)
-
-    def __getitem__(self, name: str) -> TModel:
-        self.load_missing(name)
-        return super().__getitem__(name)
-
-    def __iter__(self) -> Iterator[TModel]:
-        self.load_missing("")
-        return iter(self.__models__.values())
-
-
-class OfflineDatabase(PostgresqlDatabase):
-    """A database without a server: it accepts every statement and has no row."""
-
-    def __init__(self) -> None:
-        super().__init__("offline")
-
-    def _connect(self) -> NullConnection:
-        return NullConnection()
-
-
-class NullConnection:
-    """A connection and its cursors, without a server."""
-
-    server_version = 150000
-    rowcount = 0
-    description = None
-    autocommit = True
-
-    def __getattr__(self, name: str) -> Self:
-        return self
-
-    def __call__(self, *_: object, **__: object) -> Self:
-        return self
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(())
-
-    def fetchone(self) -> None:
-        return None
-
-    def fetchmany(self, _: int = 0) -> list[tuple[Any, ...]]:
-        return []
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        return []
+    def drop_constraints(self, model: TModel | str, *names: str) -> TModel:
+        """Drop constraints by their names."""
+        model = self.__get_model__(model)
+        if not self.is_fake:
+            editor = self._editor(model)
+            editor.assert_constraints(names)
+            for name in names:
+                editor.drop_constraint(name)
+        return model

@@ -21,7 +21,6 @@ def replay(applied: Sequence[Step], migrator: StrictMigrator) -> None:
                 f"the file uses the models of {step.name}, whose file is missing.\n"
                 "Fix: restore that file"
             )
-        migrator.path = str(step.file.path)
         try:
             step.file.load("migrate")(migrator, migrator.database, fake=True)
         except Exception as error:  # a file may raise anything
@@ -31,4 +30,3 @@ def replay(applied: Sequence[Step], migrator: StrictMigrator) -> None:
                 "Fix: skip in that file the statements that need rows if `fake` is true, and "
                 f"`invoke migrate-accept {step.name}`"
             ) from error
-        migrator.take_queue()

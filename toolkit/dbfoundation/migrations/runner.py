@@ -104,7 +104,7 @@ class Runner:
         except BaseException as last:  # a file may call sys.exit()
             error = root_cause(last)
             failed = self._describe(attempt, error)
-            # Queued operations and models of the failed attempt must not reach a later step.
+            # Models of the failed attempt must not reach a later step.
             self.migrator = self._new_migrator()
             raise failed from (None if is_sql_error(error) else error)
         return [statement.sent for statement in attempt.statements]
@@ -163,14 +163,13 @@ class Runner:
 
     def _call(self, attempt: Attempt) -> None:
         file = attempt.file
-        self.migrator.path = str(file.path)
+        self.migrator.begin_file()
         depth = self.database.transaction_depth()
         try:
             with record_statements(
                 self.database, attempt.statements, in_transaction=file.content.atomic
             ):
                 file.load(attempt.function)(self.migrator, self.database, fake=False)
-                self.migrator()
         finally:
             # Peewee would not commit the step inside of a session_start() that is still open.
             while self.database.transaction_depth() > depth:
@@ -215,9 +214,7 @@ class Runner:
     def _describe(self, attempt: Attempt, error: BaseException) -> MigrationFailedError:
         outcome = f"{self._outcome(attempt, error)}; {self._done_before()}"
         invalid = self._new_invalid_indexes(attempt)
-        return describe_failure(
-            attempt, error, line=self.migrator.line, invalid_indexes=invalid, outcome=outcome
-        )
+        return describe_failure(attempt, error, invalid_indexes=invalid, outcome=outcome)
 
     def _outcome(self, attempt: Attempt, error: BaseException) -> str:
         """The state of a failed step in the database; the failure may follow the commit."""
