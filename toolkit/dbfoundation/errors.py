@@ -8,6 +8,7 @@
     ├── AppendOnlyError         a call would change or delete a row of the audit trail
     ├── DatabaseError           the database cannot be used
     │   ├── UnavailableError    no server accepts connections at the address, or not yet
+    │   │   └── StartingError      a server answers that it is starting, recovering or stopping
     │   ├── AccessDeniedError   the server refuses the user, the password or the request
     │   ├── NoDatabaseError     the server has no database of this name
     │   └── NoTableError        a table is missing: a migration is pending
@@ -57,6 +58,10 @@ class DatabaseError(FoundationError):
 
 class UnavailableError(DatabaseError):
     """Raised when no PostgreSQL accepts connections at the address, or not yet."""
+
+
+class StartingError(UnavailableError):
+    """Raised when a server answers that it is starting, recovering or shutting down."""
 
 
 class AccessDeniedError(DatabaseError):

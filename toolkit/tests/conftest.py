@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.support import (
     copy_project,
     copy_server_data,
     free_port,
+    ignore,
     local_home,
     local_server,
     make_settings,
@@ -74,6 +76,14 @@ def private_server():
     """A private server of the test's own, running."""
     with local_server() as local:
         yield local
+
+
+@pytest.fixture
+def server_without_data(private_server):
+    """A private server that was never started."""
+    private_server.stop(ignore)
+    shutil.rmtree(private_server.data)
+    return private_server
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_a_volume_of_another_password_is_an_error_with_a_fix(contained):
     done = contained.invoke("db-up", DB_PASSWORD="another")
     assert done.returncode == 2
     assert "created with another user or password" in done.stderr
-    assert "or remove the volume (`docker compose down --volumes`)" in done.stderr
+    assert "`invoke db-down --remove-data`" in done.stderr
 
 
 def test_after_an_image_that_cannot_be_pulled_the_next_provider_is_tried(contained):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import re
 
-from dbfoundation.errors import AccessDeniedError, DatabaseError, NoDatabaseError, UnavailableError
+from dbfoundation.errors import (
+    AccessDeniedError,
+    DatabaseError,
+    NoDatabaseError,
+    StartingError,
+    UnavailableError,
+)
 
 # libpq gives no SQLSTATE for a failed connection, so its text decides. The first match counts.
 CONNECTION_ERRORS: tuple[tuple[str, type[DatabaseError], str], ...] = (
@@ -27,8 +33,14 @@ CONNECTION_ERRORS: tuple[tuple[str, type[DatabaseError], str], ...] = (
         "create it with `invoke db-reset` in development; or check DB_NAME, or DATABASE_URL.",
     ),
     (
+        # 57P03, cannot_connect_now. A standby without hot_standby never gets further.
+        r"system is (?:starting up|shutting down|in recovery mode|not yet accepting connections)",
+        StartingError,
+        "wait until the server is ready; `invoke db-up` waits for it.",
+    ),
+    (
         (
-            r"refused|timeout|timed out|closed the connection|starting up|shutting down"
+            r"refused|timeout|timed out|closed the connection"
             r"|reset by peer|translate host name|unreachable|no route|received invalid response"
         ),
         UnavailableError,
