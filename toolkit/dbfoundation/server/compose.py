@@ -48,7 +48,7 @@ class Compose:
             return f"the container is published on 127.0.0.1, and DB_HOST is {self.url.host}"
         if not self._has_file():
             return f"{self.folder} has no docker-compose.yml"
-        if reason := self._failure_of("docker", "info"):
+        if reason := self._engine_failure:
             return f"no Docker engine answers: {reason}"
         if not self._compose:
             return "a Docker engine answers, but neither `docker compose` nor `docker-compose` runs"
@@ -56,12 +56,10 @@ class Compose:
 
     def place(self) -> str | None:
         """The name of the volume, or the folder that docker-compose.yml names in its place."""
-        if not self._has_file() or not self._compose:
-            return None
-        return data_source(self._compose, self.folder, self.environment, DATA)
+        return self._place
 
     def holds(self, place: str | None) -> bool | None:
-        if place is None or self._failure_of("docker", "info"):
+        if place is None or self._engine_failure:
             return None
         if place.startswith("/"):
             return Path(place).exists()
@@ -144,7 +142,7 @@ class Compose:
 
     def _container(self) -> dict[str, Any] | None:
         """The service's container, running or not, as `docker inspect` prints it."""
-        if not self._has_file() or self._failure_of("docker", "info") or not self._compose:
+        if not self._has_file() or self._engine_failure or not self._compose:
             return None
         listing = (*self._compose, "ps", "--all", "-q", SERVICE)
         ids = output_of(*listing, cwd=self.folder, env=self.environment)
@@ -166,6 +164,17 @@ class Compose:
         folders = (self.folder, *self.folder.parents)
         exists = any((folder / name).exists() for folder in folders for name in FILES)
         return exists or "COMPOSE_FILE" in self.environment
+
+    @cached_property
+    def _place(self) -> str | None:
+        if not self._has_file() or not self._compose:
+            return None
+        return data_source(self._compose, self.folder, self.environment, DATA)
+
+    @cached_property
+    def _engine_failure(self) -> str | None:
+        """Why no Docker engine answers; None where one does."""
+        return self._failure_of("docker", "info")
 
     @cached_property
     def _compose(self) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from dbfoundation.server.databases import any_session
 from dbfoundation.server.local import LocalServer, home_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from psycopg2.extensions import connection
@@ -43,10 +42,10 @@ def owner(root: Path, settings: Settings) -> Provider | None:
     return providers[key] if key else None
 
 
-def key_of_owner(providers: Mapping[str, Provider], session: connection) -> str | None:
+def key_of_owner(providers: dict[str, Provider], session: connection) -> str | None:
     """The key of the provider that serves a session; None for a server that is no provider's."""
     try:
-        return next((key for key in providers if serves(providers[key], session)), None)
+        return next((key for key in reversed(providers) if serves(providers[key], session)), None)
     except psycopg2.Error:  # a server that answers no such question, such as an old one
         return None
 
