@@ -37,6 +37,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the other tests show an ordinary user")
+
+
 def pid_of(server):
     return int((server.data / "postmaster.pid").read_text().split()[0])
 
@@ -145,7 +148,7 @@ def test_roots_data_are_where_other_accounts_can_enter(monkeypatch):
     assert local.home_of(PROJECT) == PROJECT / ".postgres"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests show an ordinary user")
+@needs_root
 def test_roots_server_runs_as_another_account(private_server):
     owner = Path(f"/proc/{pid_of(private_server)}").stat().st_uid
     assert owner == private_server.data.stat().st_uid != 0
