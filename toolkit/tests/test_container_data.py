@@ -143,7 +143,7 @@ def test_the_container_of_another_clone_is_neither_used_nor_stopped(clones):
     assert (
         f"the container is that of {first.folder}, whose folder has the same name" in other.stderr
     )
-    assert "Fix: export another COMPOSE_PROJECT_NAME" in other.stderr
+    assert "Fix: set another COMPOSE_PROJECT_NAME" in other.stderr
     first.invoke("db-down")
     stopped = second.invoke("db-up", "--via=docker")
     assert f"the container is that of {first.folder}" in stopped.stderr

