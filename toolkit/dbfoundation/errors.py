@@ -8,7 +8,7 @@
     ├── AppendOnlyError         a call would change or delete a row of the audit trail
     ├── DatabaseError           the database cannot be used
     │   ├── UnavailableError    no server accepts connections at the address, or not yet
-    │   │   └── StartingError   a server is there, and starts, recovers or shuts down
+    │   │   └── StartingError      a server answers that it is starting, recovering or stopping
     │   ├── AccessDeniedError   the server refuses the user, the password or the request
     │   ├── NoDatabaseError     the server has no database of this name
     │   └── NoTableError        a table is missing: a migration is pending
@@ -61,7 +61,7 @@ class UnavailableError(DatabaseError):
 
 
 class StartingError(UnavailableError):
-    """Raised when a PostgreSQL is there, but starts, recovers or shuts down: waiting may help."""
+    """Raised when a server answers that it is starting, recovering or shutting down."""
 
 
 class AccessDeniedError(DatabaseError):

@@ -10,7 +10,7 @@ twice, as DATABASE_URL and in parts (DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASS
 
 In `.env`, DATABASE_URL may be composed of the parts (`${DB_HOST}` and so on); special characters
 then need no percent-encoding. An empty part counts as missing. APP_ENV is production unless it is
-set, so that data are destroyed only where somebody allowed it.
+set: nothing but a server's owner permits what production forbids.
 """
 
 from __future__ import annotations
@@ -111,11 +111,6 @@ class Settings:
     def for_migrations(self) -> Settings:
         """These settings with the address that migrations connect to."""
         return replace(self, url=self.migration_url) if self.migration_url else self
-
-    @property
-    def may_destroy(self) -> bool:
-        """Whether data may be dropped: outside production, on this machine."""
-        return self.app_env in ("development", "test") and self.url.is_local
 
     def connect_kwargs(self, **changes: str) -> dict[str, Any]:
         """The keyword arguments for psycopg2.connect(); they may hold a password.

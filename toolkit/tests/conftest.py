@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from dbfoundation.server.databases import create_database, drop_database
 from dbfoundation.server.local import LocalServer
 from dbfoundation.testing import URL_VARIABLE, empty_database, running_server
 from models import database
+from tests.containers import runs
 from tests.support import (
     PASSWORD,
     PROJECT,
@@ -28,6 +31,7 @@ from tests.support import (
     copy_project,
     copy_server_data,
     free_port,
+    ignore,
     local_home,
     local_server,
     make_settings,
@@ -74,6 +78,14 @@ def private_server():
     """A private server of the test's own, running."""
     with local_server() as local:
         yield local
+
+
+@pytest.fixture
+def server_without_data(private_server):
+    """A private server that was never started."""
+    private_server.stop(ignore)
+    shutil.rmtree(private_server.data)
+    return private_server
 
 
 @pytest.fixture
@@ -156,3 +168,17 @@ def app(project, settings):
     return replace(
         project, environment=project.environment | {"DATABASE_URL": url, "APP_ENV": "test"}
     )
+
+
+@pytest.fixture
+def contained(project):
+    """The project with a compose project, a volume and a port of its own."""
+    exported = {
+        "COMPOSE_PROJECT_NAME": f"dbfoundation-test-{uuid4().hex[:8]}",
+        "DB_PORT": str(free_port()),
+    }
+    copy = replace(project, environment=project.environment | exported)
+    yield copy
+    tool = ["docker", "compose"] if runs("docker", "compose", "version") else ["docker-compose"]
+    down = [*tool, "down", "--volumes", "--timeout", "1"]
+    subprocess.run(down, check=True, capture_output=True, cwd=copy.folder, env=copy.environment)

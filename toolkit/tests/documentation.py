@@ -29,6 +29,7 @@ VARIABLE = {
     r"(?<=127\.0\.0\.1:)\d+": "a port",
     r"(?<=pid )\d+": "a process",
     r"Docker Compose|a private server": "a provider",
+    r"PostgreSQL 15\.\d+": "a version",
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dbfoundation.errors import ServerError
 from dbfoundation.server import binaries
 from dbfoundation.server.local import LocalServer
 from tests.support import at_database, execute, free_port, ignore, make_settings, remove
@@ -68,3 +69,30 @@ def test_only_programs_of_version_15_are_used(monkeypatch, version, is_used):
         assert (binaries.installed() == folder) is is_used
     finally:
         shutil.rmtree(folder)
+
+
+# From a minimal Debian 13, whose loader alone names only the first of them.
+LDD = """\
+/x/bin/initdb:
+\tlibgssapi_krb5.so.2 => not found
+\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f9592800000)
+/x/bin/postgres:
+\tlibxml2.so.2 => not found
+\tlibgssapi_krb5.so.2 => not found
+\tlibunheard.so.7 => not found
+"""
+
+
+@pytest.mark.usefixtures("nothing_installed")
+def test_missing_libraries_of_the_system_are_named_with_their_packages(monkeypatch, tmp_path):
+    (tmp_path / "ldd").write_text(f"#!/bin/sh\n/bin/cat <<'END'\n{LDD}END\n")
+    (tmp_path / "ldd").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(binaries, "_unpacked", lambda folder: folder)
+    with pytest.raises(ServerError) as caught:
+        binaries.find_programs(tmp_path)
+    libraries = "need libgssapi_krb5.so.2 and libunheard.so.7 and libxml2.so.2, missing here"
+    assert libraries in str(caught.value)
+    assert "Fix: on Debian and Ubuntu, run `apt-get install libgssapi-krb5-2 libxml2`" in str(
+        caught.value
+    )

@@ -1,44 +1,16 @@
 """The container of docker-compose.yml, on a real Docker engine: a volume and a port per test."""
 
-import json
 import subprocess
-from dataclasses import replace
-from uuid import uuid4
 
 import pytest
 
 from dbfoundation.server import binaries
 from dbfoundation.server.compose import Compose
 from dbfoundation.settings import Settings
+from tests.containers import IMAGE, compose, inspect, needs_docker, runs
 from tests.support import PASSWORD, free_port, until
 
-IMAGE = "postgres:15-alpine"
-
-
-def unavailable_reason():
-    """Why the tests cannot run here; None where they can."""
-    for command, reason in (
-        (["docker", "info"], "no Docker engine answers"),
-        (["docker", "image", "inspect", IMAGE], f"this machine has no image {IMAGE}"),
-    ):
-        try:
-            done = subprocess.run(command, check=False, capture_output=True)
-        except OSError:
-            return "docker is not installed"
-        if done.returncode:
-            return reason
-    return None
-
-
-REASON = unavailable_reason()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=f"compose: {REASON}")
-
-
-def runs(*command):
-    try:
-        return subprocess.run(command, check=False, capture_output=True).returncode == 0
-    except OSError:
-        return False
+pytestmark = needs_docker
 
 
 @pytest.fixture(params=[("docker", "compose"), ("docker-compose",)], ids=["v2", "v1"])
@@ -47,37 +19,6 @@ def tool(request):
     if not runs(*request.param, "version"):
         pytest.skip(f"{' '.join(request.param)} is not installed")
     return request.param
-
-
-@pytest.fixture
-def contained(project):
-    """The project with a compose project, a volume and a port of its own."""
-    exported = {
-        "COMPOSE_PROJECT_NAME": f"dbfoundation-test-{uuid4().hex[:8]}",
-        "DB_PORT": str(free_port()),
-    }
-    copy = replace(project, environment=project.environment | exported)
-    yield copy
-    tool = ["docker", "compose"] if runs("docker", "compose", "version") else ["docker-compose"]
-    down = [*tool, "down", "--volumes", "--timeout", "1"]
-    subprocess.run(down, check=True, capture_output=True, cwd=copy.folder, env=copy.environment)
-
-
-def compose(tool, project, *words):
-    return subprocess.run(
-        [*tool, *words],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=project.folder,
-        env=project.environment,
-    ).stdout
-
-
-def inspect(tool, project):
-    container = compose(tool, project, "ps", "-q", "postgres").strip()
-    command = ["docker", "inspect", container]
-    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[0]
 
 
 def container_of(project, monkeypatch, **exported):
@@ -135,7 +76,7 @@ def test_a_volume_of_another_password_is_an_error_with_a_fix(contained):
     done = contained.invoke("db-up", DB_PASSWORD="another")
     assert done.returncode == 2
     assert "created with another user or password" in done.stderr
-    assert "or remove the volume (`docker compose down --volumes`)" in done.stderr
+    assert "`invoke db-down --remove-data`" in done.stderr
 
 
 def test_after_an_image_that_cannot_be_pulled_the_next_provider_is_tried(contained):

@@ -7,7 +7,14 @@ import pytest
 from dbfoundation.runtime.connection import dedicated
 from tests.support import assert_error, at_database, execute, free_port, tables
 
-READING = ["migrate-up", "migrate-down", "migrate-status", "migrate-check", "db-schema", "seed"]
+READING = [
+    "migrate-up",
+    "migrate-down",
+    "migrate-status",
+    "migrate-check",
+    "db-schema",
+    "seed --yes",
+]
 ELSEWHERE = "192.0.2.1"  # TEST-NET-1 (RFC 5737), where no server is
 
 
@@ -48,7 +55,7 @@ def test_db_schema_of_a_second_migration_from_nothing_is_the_same(app, settings)
 
 def test_sessions_prune_prints_the_number_of_deleted_sessions(app, settings):
     assert_error(app.invoke("sessions-prune"), "invoke migrate-up")
-    app.invoke("migrate-up", "seed")
+    app.invoke("migrate-up", "seed", "--yes")
     done = app.invoke("sessions-prune", "sessions-prune")
     assert done.returncode == 0, done
     assert done.stdout.splitlines() == [
@@ -60,9 +67,9 @@ def test_sessions_prune_prints_the_number_of_deleted_sessions(app, settings):
 
 
 def test_db_reset_replaces_the_database(app, settings):
-    app.invoke("migrate-up", "seed")
+    app.invoke("migrate-up", "seed", "--yes")
     execute(settings, "CREATE TABLE left_over (id INTEGER)")
-    done = app.invoke("db-reset")
+    done = app.invoke("db-reset", "--yes")
     assert done.returncode == 0, done
     assert "inserted 12, unchanged 0" in done.stdout
     assert tables(settings) == ["audit_log", "migratehistory", "sessions"]
@@ -70,14 +77,14 @@ def test_db_reset_replaces_the_database(app, settings):
 
 def test_db_reset_creates_a_missing_database(app, settings):
     execute(at_database(settings, "postgres"), f'DROP DATABASE "{settings.url.name}"')
-    assert app.invoke("db-reset").returncode == 0
+    assert app.invoke("db-reset", "--yes").returncode == 0
     assert "sessions" in tables(settings)
 
 
 def test_db_reset_ends_the_other_sessions_of_the_database(app, settings):
     other = dedicated(settings, "other")
     with other.connection_context():
-        assert app.invoke("db-reset").returncode == 0
+        assert app.invoke("db-reset", "--yes").returncode == 0
         other.connection().close()
 
 
@@ -89,7 +96,7 @@ def test_db_reset_refuses_another_machine(app):
 @pytest.mark.parametrize("name", ["PGHOSTADDR", "PGSERVICE", "PGTZ", "PGOPTIONS", "PGDATABASE"])
 def test_variables_of_libpq_change_no_connection(app, settings, name):
     values = {"PGHOSTADDR": ELSEWHERE, "PGTZ": "America/New_York", "PGOPTIONS": "-c x.y=1"}
-    done = app.invoke("db-reset", **{name: values.get(name, "elsewhere")})
+    done = app.invoke("db-reset", "--yes", **{name: values.get(name, "elsewhere")})
     assert done.returncode == 0, done
     assert execute(settings, "SELECT count(*) FROM sessions WHERE expire > now()") == [(3,)]
 
@@ -104,7 +111,7 @@ def test_special_characters_in_user_password_and_database(app, settings):
             {"DATABASE_URL": f"postgresql://{coded}:{coded}@{host}:{port}/{coded}"},
             {"DATABASE_URL": "", **parts},
         ):
-            done = app.invoke("db-reset", "db-up", **exported)
+            done = app.invoke("db-reset", "--yes", "db-up", **exported)
             assert done.returncode == 0, done
             shell = app.invoke_process("db-shell", stdin="SELECT current_user", **exported)
             assert odd in shell.stdout
@@ -117,13 +124,13 @@ def test_special_characters_in_user_password_and_database(app, settings):
 def test_without_a_server_each_task_names_the_fix(app, settings, task):
     port = f":{settings.url.port}/"
     url = app.environment["DATABASE_URL"].replace(port, f":{free_port()}/")
-    assert_error(app.invoke(task, DATABASE_URL=url), "Connection refused", "invoke db-up")
+    assert_error(app.invoke(*task.split(), DATABASE_URL=url), "Connection refused", "invoke db-up")
 
 
 @pytest.mark.parametrize("task", READING)
 def test_without_a_database_each_task_names_the_fix(app, task):
     url = app.environment["DATABASE_URL"] + "gone"
-    assert_error(app.invoke(task, DATABASE_URL=url), "does not exist", "invoke db-reset")
+    assert_error(app.invoke(*task.split(), DATABASE_URL=url), "does not exist", "invoke db-reset")
 
 
 def test_a_wrong_password_is_an_error_that_does_not_print_it(app, settings):
@@ -140,6 +147,8 @@ def test_an_error_has_the_words_of_the_server(app, settings):
         lesser = url_of(settings, user="lesser", password="lesser")
         done = app.invoke("migrate-up", DATABASE_URL=lesser)
         assert_error(done, "permission denied for schema public")
-        assert_error(app.invoke("db-reset", DATABASE_URL=lesser), "must be owner of database")
+        assert_error(
+            app.invoke("db-reset", "--yes", DATABASE_URL=lesser), "must be owner of database"
+        )
     finally:
         execute(settings, "DROP ROLE lesser")

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,12 @@ import pytest
 from dbfoundation.errors import AccessDeniedError, ServerError
 from dbfoundation.server import binaries, development
 from dbfoundation.server.compose import Compose
-from dbfoundation.server.development import DevelopmentServer, listens
+from dbfoundation.server.development import Answer, DevelopmentServer
 from dbfoundation.server.local import LocalServer
+from dbfoundation.server.waiting import listens
 from tests.support import PASSWORD, PROJECT, at_database, free_port, ignore, make_settings, until
+
+OURS = "a private server"
 
 needs_programs = pytest.mark.skipif(
     binaries.unavailable_reason() is not None,
@@ -26,19 +30,36 @@ needs_programs = pytest.mark.skipif(
 
 
 class FakeProvider:
-    """A provider whose server never starts; it may have a psql and a port."""
+    """A provider whose server never starts; it may have data, a psql and a port."""
 
     name = "Fake"
-    storage = "nowhere"
 
-    def __init__(self, *, unavailable=None, advice="install Fake", psql=None, own_port=None):
+    def __init__(
+        self, *, unavailable=None, advice="install Fake", psql=None, own_port=None, data=False
+    ):
         self.unavailable = unavailable
         self.own_port = own_port
         self.advice = advice
         self.command = psql
+        self.data = data
 
     def unavailable_reason(self):
         return self.unavailable
+
+    def place(self):
+        return "a fake place"
+
+    def holds(self, place):
+        return self.data and place == self.place()
+
+    def move_fix(self, _):
+        return None
+
+    def is_incomplete(self):
+        return False
+
+    def serves(self, _):
+        return False
 
     def start(self, report):
         report("pulling its image")
@@ -77,8 +98,14 @@ def hang_up():
         thread.join()
 
 
-def development_server(folder, settings, report=ignore, **providers):
-    return DevelopmentServer(folder, settings, report, providers)
+def write_note(folder, text):
+    """Leave a note of the provider that worked last."""
+    (folder / ".postgres").mkdir()
+    (folder / ".postgres" / "last-way").write_bytes(text)
+
+
+def development_server(folder, settings, report=ignore, via=None, **providers):
+    return DevelopmentServer(folder, settings, report, providers, via)
 
 
 @needs_programs
@@ -91,7 +118,10 @@ def test_the_data_survive_db_down_and_db_up(project):
     assert f"app on 127.0.0.1:{port} answers: started by a private server" in first.stdout
     assert "inserted 12, unchanged 0" in first.stdout
     again = project.invoke("db-up", **exported)
-    assert again.stdout == f"app on 127.0.0.1:{port} answers: already running\n"
+    started = (
+        r"app on 127\.0\.0\.1:\d+ answers: already running: a private server, PostgreSQL 15\.\d+"
+    )
+    assert re.fullmatch(f"{started}\n", again.stdout)
 
     down = project.invoke("db-down", **exported)
     assert down.stdout == "stopped a private server; the data stay\n"
@@ -146,8 +176,8 @@ def test_two_db_ups_at_once_both_succeed(project_with_server_data):
     with ThreadPoolExecutor(2) as executor:
         both = list(executor.map(up, range(2)))
     assert [done.returncode for done in both] == [0, 0], both
-    ends = sorted(done.stdout.rpartition("answers: ")[2] for done in both)
-    assert ends == ["already running\n", "started by a private server\n"]
+    ends = sorted(done.stdout.rpartition("answers: ")[2].partition(",")[0] for done in both)
+    assert ends == [f"already running: {OURS}", f"started by {OURS}"]
 
 
 @needs_programs
@@ -155,7 +185,7 @@ def test_data_of_another_password_are_an_error_with_a_fix(project_with_server_da
     done = project_with_server_data.invoke("db-up", "--via=local", DB_PASSWORD="another")
     assert done.returncode == 2
     assert "created with another user or password" in done.stderr
-    assert "or remove the folder" in done.stderr
+    assert "db-down --remove-data" in done.stderr
     assert "nothing to stop" in project_with_server_data.invoke("db-down").stdout
 
 
@@ -164,34 +194,92 @@ def test_a_server_that_refuses_the_password_is_stopped_again(private_server, tmp
     private_server.stop(ignore)
     url = replace(private_server.settings.url, password="other")
     other = LocalServer(private_server.home, replace(private_server.settings, url=url))
-    with pytest.raises(AccessDeniedError, match="remove the folder"):
+    with pytest.raises(AccessDeniedError, match="remove the data"):
         development_server(tmp_path, other.settings, local=other).start()
     assert private_server.port() is None
 
 
 @needs_programs
-def test_a_provider_that_fails_is_reported_and_the_next_one_is_tried(private_server, tmp_path):
-    private_server.stop(ignore)
+def test_without_data_a_provider_that_fails_is_reported_and_the_next_one_is_tried(
+    server_without_data, tmp_path
+):
+    server = server_without_data
     reports = []
-    providers = {"docker": FakeProvider(), "local": private_server}
-    server = development_server(tmp_path, private_server.settings, reports.append, **providers)
-    assert server.start() == "a private server"
+    providers = {"docker": FakeProvider(), "local": server}
+    answer = development_server(tmp_path, server.settings, reports.append, **providers).start()
+    assert answer == Answer(OURS, answer.version, was_started=True)
     assert "Fake: its image cannot be pulled" in reports
+    assert f"starting PostgreSQL: {OURS}, with new data" in reports
 
 
 @needs_programs
-def test_the_provider_that_worked_last_is_tried_first(private_server, tmp_path):
-    providers = {"docker": FakeProvider(), "local": private_server}
+def test_the_provider_that_has_the_data_starts_its_server_whatever_the_order(
+    private_server, tmp_path
+):
+    """No note of the last provider exists: a fresh clone, or a read-only project."""
+    private_server.stop(ignore)
     reports = []
+    providers = {"docker": FakeProvider(), "local": private_server}
     server = development_server(tmp_path, private_server.settings, reports.append, **providers)
+    assert server.start().provider == OURS
+    assert reports[0] == f"starting PostgreSQL: {OURS}"
+    note = (tmp_path / ".postgres" / "last-way").read_text()
+    assert note == f"local\n{private_server.data}\n"
+
+
+@needs_programs
+@pytest.mark.parametrize("note", ["docker", "docker\na fake place\n"])
+def test_the_last_provider_s_data_are_never_replaced_by_those_of_another(
+    server_without_data, tmp_path, note
+):
+    """The note of 0.2 has no second line."""
+    write_note(tmp_path, note.encode())
+    docker = FakeProvider(unavailable="no Docker engine answers", advice="start Docker", data=True)
+    providers = {"docker": docker, "local": server_without_data}
+    server = development_server(tmp_path, server_without_data.settings, **providers)
+    with pytest.raises(ServerError) as caught:
+        server.start()
+    for words in ("has this project's data: no Docker engine", "Fix: start Docker", "--via local"):
+        assert words in str(caught.value)
+    assert not server_without_data.data.exists()
+    server.via = "local"
+    assert server.start().provider == OURS
+
+
+@needs_programs
+def test_the_last_provider_s_failing_start_is_no_reason_to_try_another(
+    server_without_data, tmp_path
+):
+    write_note(tmp_path, b"docker\n")
+    providers = {"docker": FakeProvider(data=True), "local": server_without_data}
+    with pytest.raises(ServerError, match=r"cannot be pulled\nFix: correct that; or .*--via local"):
+        development_server(tmp_path, server_without_data.settings, **providers).start()
+    assert not server_without_data.data.exists()
+
+
+@needs_programs
+def test_data_of_two_providers_need_a_choice(private_server, tmp_path):
     private_server.stop(ignore)
-    server.start()
-    assert "starting PostgreSQL: Fake" in reports
-    assert (tmp_path / ".postgres" / "last-way").read_text() == "local"
+    providers = {"docker": FakeProvider(data=True), "local": private_server}
+    server = development_server(tmp_path, private_server.settings, **providers)
+    with pytest.raises(ServerError, match=r"choose with `invoke db-up --via docker` or .*local"):
+        server.start()
+    server.via = "local"
+    assert server.start().provider == OURS
     private_server.stop(ignore)
-    reports.clear()
-    server.start()
-    assert reports[0] == "starting PostgreSQL: a private server"
+    server.via = None
+    assert server.start().provider == OURS
+
+
+@needs_programs
+@pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"podman\n/x\n", b"\0\n\n\n", b"docker\n"])
+def test_a_note_that_means_nothing_changes_nothing(private_server, tmp_path, note):
+    """In the last of them, the data of the provider were removed."""
+    private_server.stop(ignore)
+    write_note(tmp_path, note)
+    providers = {"docker": FakeProvider(), "local": private_server}
+    server = development_server(tmp_path, private_server.settings, **providers)
+    assert server.start().provider == OURS
 
 
 def test_without_any_provider_each_reason_and_each_fix_is_named(tmp_path):
@@ -235,7 +323,7 @@ def test_no_server_is_started_for_an_address_of_another_machine(project):
 
 
 def test_a_port_that_another_program_has_is_an_error_with_the_setting(project, monkeypatch):
-    monkeypatch.setattr(development, "FOREIGN_SERVER_SECONDS", 0.1)
+    monkeypatch.setattr(development, "FOREIGN_SILENCE_SECONDS", 0.1)
     with hang_up() as port:
         done = project.invoke("db-up", DB_PORT=str(port))
     assert done.returncode == 2
@@ -244,7 +332,7 @@ def test_a_port_that_another_program_has_is_an_error_with_the_setting(project, m
 
 
 def test_waiting_for_a_listener_is_reported(monkeypatch, tmp_path):
-    monkeypatch.setattr(development, "FOREIGN_SERVER_SECONDS", 1.5)
+    monkeypatch.setattr(development, "FOREIGN_SILENCE_SECONDS", 1.5)
     reports = []
     with hang_up() as port, pytest.raises(ServerError, match="set DB_PORT"):
         development_server(tmp_path, make_settings(port=port), reports.append).start()
@@ -254,8 +342,8 @@ def test_waiting_for_a_listener_is_reported(monkeypatch, tmp_path):
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_only_our_own_server_gets_the_longer_wait(tmp_path, monkeypatch, is_ours):
     """It may be starting. A provider's server on another port does not make a listener ours."""
-    monkeypatch.setattr(development, "FOREIGN_SERVER_SECONDS", 0.1)
-    monkeypatch.setattr(development, "START_SECONDS", 2.0)
+    monkeypatch.setattr(development, "FOREIGN_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(development, "SILENCE_SECONDS", 2.0)
     started = monotonic()
     with hang_up() as port:
         provider = FakeProvider(own_port=port if is_ours else free_port())
@@ -273,7 +361,7 @@ def test_a_server_that_refuses_the_user_is_an_error_with_the_settings(project, s
 
 def test_a_running_server_is_left_alone(app):
     done = app.invoke("db-up")
-    assert done.stdout.endswith("answers: already running\n")
+    assert "answers: already running: a server that this project did not start" in done.stdout
 
 
 def test_psql_is_the_one_on_path_without_a_password_among_its_arguments(tmp_path, monkeypatch):
@@ -312,5 +400,5 @@ def test_a_second_db_up_waits_for_the_first_and_reports_that(tmp_path, server):
         outcome = executor.submit(second.start)
         until(lambda: reports)
         os.close(first)
-        assert outcome.result() is None
+        assert outcome.result().provider is None
     assert reports == ["waiting for another db-up or db-down of this project"]

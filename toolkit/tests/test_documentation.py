@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dbfoundation.server.databases import create_database, drop_database
+from dbfoundation.server import binaries
 from dbfoundation.tasks import ns
 from tests.documentation import (
     BLOCK,
@@ -17,7 +17,16 @@ from tests.documentation import (
     run_command,
     write_file,
 )
-from tests.support import LIBRARY, Project, at_database, clean_environment, copy_root
+from tests.support import (
+    LIBRARY,
+    PASSWORD,
+    Project,
+    clean_environment,
+    copy_root,
+    copy_server_data,
+    free_port,
+    local_home,
+)
 
 ROOT = LIBRARY.parent
 README = ROOT / "README.md"
@@ -28,17 +37,17 @@ pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="this copy 
 
 
 @pytest.fixture
-def project(tmp_path, server):
-    """A copy of the root's project, migrated and seeded, on a database called app."""
-    app = at_database(server, "app")
-    drop_database(app)
-    create_database(app)
-    url = app.url.render(with_password=True)
-    environment = clean_environment() | {"DATABASE_URL": url, "APP_ENV": "test"}
-    copy = Project(copy_root(tmp_path), environment)
-    assert copy.invoke("migrate-up").returncode == 0
+def project(tmp_path):
+    """A copy of the root's project, migrated, on a server that its db-up started."""
+    exported = {"DB_PORT": str(free_port()), "DB_PASSWORD": PASSWORD}
+    copy = Project(copy_root(tmp_path), clean_environment() | exported)
+    via = "docker" if binaries.unavailable_reason() else "local"
+    if via == "local":
+        copy_server_data(local_home(copy))
+    done = copy.invoke("db-up", f"--via={via}", "migrate-up")
+    assert done.returncode == 0, done
     yield copy
-    drop_database(app)
+    assert copy.invoke("db-down", "--remove-data", "--yes").returncode == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -63,11 +72,14 @@ def test_the_first_commands_of_the_readme_are_those_of_ci():
 def test_the_output_of_the_first_command_is_real(project):
     [first, _] = [part for part in read_page(README.read_text()) if SET_UP in str(part)]
     project.invoke("migrate-down", "--to", "zero")
-    shown = normalize(first.output).replace("started by <a provider>", "already running")
+    shown = normalize(first.output).replace(
+        "started by <a provider>", "already running: <a provider>"
+    )
     command = Command("invoke db-up migrate-up seed", "")
     _, output = run_command(command, project.folder, project.environment)
-    pip_and_db_up = shown.partition("already running\n")
-    assert normalize(output).partition("already running\n")[2] == pip_and_db_up[2]
+    pip_and_start, db_up, rest = shown.partition("app on ")
+    assert pip_and_start.endswith("starting PostgreSQL: <a provider>, with new data\n")
+    assert normalize(output) == db_up + rest
 
 
 def test_the_readme_is_a_shop_window():

@@ -77,7 +77,7 @@ def test_an_unexpected_error_is_a_traceback_and_exit_code_1(odd):
 
 def test_the_process_is_afterwards_as_before(app):
     before = state()
-    assert app.invoke("--debug", "migrate-up", "seed").returncode == 0
+    assert app.invoke("--debug", "migrate-up", "seed", "--yes").returncode == 0
     assert state() == before
     assert sys.modules["models"] is models
 

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +12,9 @@ import pytest
 
 from dbfoundation.errors import AccessDeniedError, ServerError
 from dbfoundation.server import binaries, databases, local
-from dbfoundation.server.development import DevelopmentServer, listens
+from dbfoundation.server.development import DevelopmentServer
 from dbfoundation.server.processes import command_of, run
+from dbfoundation.server.waiting import listens
 from tests.accounts import project_of
 from tests.support import (
     LIBRARY,
@@ -31,6 +31,9 @@ pytestmark = pytest.mark.skipif(
     binaries.unavailable_reason() is not None,
     reason=f"db-up --via local: {binaries.unavailable_reason()}",
 )
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the other tests show an ordinary user")
 
 
 def pid_of(server):
@@ -50,13 +53,6 @@ def test_the_server_listens_on_the_loopback_address_only_and_asks_for_a_password
     for password in ("", "wrong"):
         with pytest.raises(AccessDeniedError):
             databases.check(replace(settings, url=replace(settings.url, password=password)))
-
-
-@pytest.fixture
-def server_without_data(private_server):
-    private_server.stop(ignore)
-    shutil.rmtree(private_server.data)
-    return private_server
 
 
 def test_the_password_is_no_argument_and_its_file_is_private(server_without_data, monkeypatch):
@@ -99,7 +95,7 @@ def test_a_crashed_server_starts_again(private_server, tmp_path):
     until(lambda: private_server.port() is None)
     until(lambda: not listens("127.0.0.1", private_server.settings.url.port))
     assert development_server(private_server, tmp_path).stop() == []
-    assert development_server(private_server, tmp_path).start() == "a private server"
+    assert development_server(private_server, tmp_path).start().was_started
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="this system has no /proc")
@@ -128,7 +124,7 @@ def test_another_process_with_the_number_of_a_dead_server_is_left_alone(private_
         pid_file.write_text("\n".join([str(other.pid), *lines[1:]]))
         assert private_server.port() is None
         assert development_server(private_server, tmp_path).stop() == []
-        assert development_server(private_server, tmp_path).start() == "a private server"
+        assert development_server(private_server, tmp_path).start().was_started
         assert other.poll() is None
         other.kill()
 
@@ -148,7 +144,7 @@ def test_roots_data_are_where_other_accounts_can_enter(monkeypatch):
     assert local.home_of(PROJECT) == PROJECT / ".postgres"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests show an ordinary user")
+@needs_root
 def test_roots_server_runs_as_another_account(private_server):
     owner = Path(f"/proc/{pid_of(private_server)}").stat().st_uid
     assert owner == private_server.data.stat().st_uid != 0

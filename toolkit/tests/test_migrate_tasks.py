@@ -9,7 +9,7 @@ from tests.support import PASSWORD, assert_error, execute, tables
 
 
 def test_the_tasks_of_a_command_line_run_in_their_order(app, settings):
-    done = app.invoke("migrate-up", "seed", "seed", "migrate-status")
+    done = app.invoke("migrate-up", "seed", "--yes", "seed", "--yes", "migrate-status")
     assert done.returncode == 0, done
     address = re.escape(f"{settings.url}")
     assert re.fullmatch(
@@ -91,7 +91,7 @@ def test_debug_adds_the_traceback_and_no_password(app):
     done = app.invoke("--debug", "migrate-create", "Create Sessions")
     assert done.returncode == 2
     assert "Traceback" in done.stderr
-    seeded = app.invoke("--debug", "seed")
+    seeded = app.invoke("--debug", "seed", "--yes")
     assert seeded.returncode == 0
     assert "invoke.program" in seeded.stderr
     assert "originalMaxAge" not in seeded.stderr  # Peewee logs statements with their parameters
@@ -116,7 +116,7 @@ def test_a_command_line_that_invoke_rejects_ends_with_exit_code_1(app, settings,
         (["seed"], {"DATABASE_URL": "", "DB_PORT": "x"}, ["DB_PORT: not a port number"]),
         (["seed"], {"DB_POOL_MAX_CONNECTIONS": "0"}, ["DB_POOL_MAX_CONNECTIONS: must be 1"]),
         (["seed"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
-        (["seed"], {}, ["invoke migrate-up", "does not exist"]),
+        (["seed", "--yes"], {}, ["invoke migrate-up", "does not exist"]),
         (["db-reset"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
         (["migrate-verify"], {"APP_ENV": "production"}, ["APP_ENV is production"]),
         (["db-up", "--via=podman"], {}, ["--via accepts docker or local, not podman"]),

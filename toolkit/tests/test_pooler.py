@@ -98,7 +98,9 @@ def test_a_migration_fails_when_its_lock_belongs_to_another_backend(settings, po
 def test_migrations_use_the_direct_connection_and_seeds_the_pooler(app, settings, pooler):
     direct = app.environment["DATABASE_URL"]
     pooled = direct.replace(f":{settings.url.port}/", f":{pooler}/")
-    done = app.invoke("migrate-up", "seed", DATABASE_URL=pooled, MIGRATION_DATABASE_URL=direct)
+    done = app.invoke(
+        *("migrate-up", "seed", "--yes"), DATABASE_URL=pooled, MIGRATION_DATABASE_URL=direct
+    )
     assert done.returncode == 0, done
     assert "3 applied in" in done.stdout
     assert f"on 127.0.0.1:{settings.url.port}\n" in done.stdout

@@ -38,8 +38,8 @@ def name_parts(app, *, models="models:MODELS", seeds="seeds:seed"):
 )
 def test_models_that_cannot_be_imported_are_an_error(app, settings, name, reason):
     name_parts(app, models=name)
-    for task in ("migrate-check", "seed", "sessions-prune"):
-        done = app.invoke(task)
+    for task in ("migrate-check", "seed --yes", "sessions-prune"):
+        done = app.invoke(*task.split())
         assert_error(done, f"error: {name} cannot be imported: {reason}", 'name of "models"')
     assert tables(settings) == []
 
@@ -54,8 +54,8 @@ def test_models_that_raise_an_error_are_an_error(app):
 def test_models_that_are_no_list_of_models_are_an_error(app, settings, text):
     app.write("parts.py", f"{text}\n")
     name_parts(app, models="parts:MODELS")
-    for task in ("migrate-check", "seed", "sessions-prune"):
-        assert_error(app.invoke(task), f"error: {NO_LIST}", "Fix: ")
+    for task in ("migrate-check", "seed --yes", "sessions-prune"):
+        assert_error(app.invoke(*task.split()), f"error: {NO_LIST}", "Fix: ")
     assert tables(settings) == []
 
 
@@ -63,7 +63,7 @@ def test_models_that_are_no_list_of_models_are_an_error(app, settings, text):
 def test_models_that_are_not_bound_to_one_pool_are_an_error(app, migrated, text):
     app.write("parts.py", text)
     name_parts(app, models="parts:MODELS")
-    assert_error(app.invoke("seed"), f"error: {NOT_ONE_POOL}", "Fix: ")
+    assert_error(app.invoke("seed", "--yes"), f"error: {NOT_ONE_POOL}", "Fix: ")
     assert migrated.execute_sql("SELECT count(*) FROM sessions").fetchone() == (0,)
 
 
@@ -86,7 +86,7 @@ def test_a_project_without_sessions_has_none_to_prune(app):
 def test_seeds_that_are_no_seeds_are_an_error(app, migrated, text, message):
     app.write("parts.py", f"{text}\n")
     name_parts(app, seeds="parts:seed")
-    assert_error(app.invoke("seed"), f"error: {message}", "Fix: ")
+    assert_error(app.invoke("seed", "--yes"), f"error: {message}", "Fix: ")
     assert migrated.execute_sql("SELECT count(*) FROM sessions").fetchone() == (0,)
 
 

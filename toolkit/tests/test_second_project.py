@@ -191,5 +191,6 @@ def test_every_task_runs_in_a_second_project(shop, port):
     shop.write("migrations/002_visits.py", f"# the visits\n{VISITS}")
     invoke("migrate-accept 2 migrate-create add_reviews", "accepted 002", "003_add_reviews")
     invoke("db-down", "stopped a private server")
+    invoke("db-down --remove-data --yes", "removed the data in ")
     assert not listens("127.0.0.1", port)
     assert used >= set(ns.task_names)

@@ -87,9 +87,9 @@ def test_parallel_runs_insert_each_row_once(pool, settings):
 
 
 def test_the_task_seed_inserts_the_missing_rows(app, settings):
-    app.invoke("migrate-up", "seed")
+    app.invoke("migrate-up", "seed", "--yes")
     execute(settings, "DELETE FROM sessions WHERE sid = 'seed-03'")
-    done = app.invoke("seed")
+    done = app.invoke("seed", "--yes")
     assert done.returncode == 0, done
     assert done.stdout.endswith(": inserted 1, unchanged 11\n")
     assert execute(settings, COUNTS) == [(8, 4)]
@@ -98,7 +98,7 @@ def test_the_task_seed_inserts_the_missing_rows(app, settings):
 def test_the_task_seed_requires_that_seeds_return_their_result(app, settings):
     app.invoke("migrate-up")
     app.write("seeds.py", "def seed():\n    pass\n")
-    done = app.invoke("seed")
+    done = app.invoke("seed", "--yes")
     assert done.returncode == 2
     assert "seeds:seed returned no dbfoundation.Seeded" in done.stderr
     assert "Fix: return the result of insert_missing()" in done.stderr

@@ -99,14 +99,7 @@ def test_an_empty_exported_part_counts_as_missing(load):
 
 
 def test_the_environment_is_production_unless_it_is_set(load):
-    settings = load()
-    assert settings.app_env == "production"
-    assert not settings.may_destroy
-
-
-@pytest.mark.parametrize(("host", "may_destroy"), [("127.0.0.9", True), ("10.0.0.1", False)])
-def test_only_a_database_on_this_machine_may_be_destroyed(load, host, may_destroy):
-    assert load(APP_ENV="test", DB_HOST=host).may_destroy is may_destroy
+    assert load().app_env == "production"
 
 
 @pytest.mark.parametrize(

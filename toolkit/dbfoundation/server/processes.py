@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 REPORT_SECONDS = 1.0
+# A server writes what it has in memory before it ends; killed before that, it has to recover.
+STOP_SECONDS = 600
 
 
 def run(
@@ -41,6 +44,30 @@ def run(
                 return subprocess.CompletedProcess(command, process.returncode, output)
 
 
+def output_of(
+    *command: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stderr: bool = False,
+) -> str | None:
+    """The output of a short command, with or without its stderr; None when it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if stderr else subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            cwd=cwd,
+            env=env,
+        )
+    except OSError:
+        return None
+    return None if done.returncode else done.stdout
+
+
 def run_on_terminal(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
     """Run a program on this process's terminal; returns its exit code, 128 + N for a signal N.
 
@@ -63,12 +90,30 @@ def run_on_terminal(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]
 def command_of(pid: int) -> str:
     """The command line of a process; empty when there is none."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
     except OSError:
-        words = ["ps", "-o", "command=", "-p", str(pid)]  # where there is no /proc
-        with suppress(OSError):
-            return subprocess.run(words, check=False, capture_output=True, text=True).stdout
-        return ""
+        return _ps("command", pid)
+
+
+def parent_of(pid: int) -> int | None:
+    """The number of a process's parent; None when there is no such process."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
+        return int(after_name.split()[1])
+    except OSError:
+        parent = _ps("ppid", pid)
+        return int(parent) if parent.isdecimal() else None
+
+
+def _ps(field: str, pid: int) -> str:
+    """A field of a process where there is no /proc; empty when there is no such process."""
+    words = ["ps", "-o", f"{field}=", "-p", str(pid)]
+    with suppress(OSError):
+        done = subprocess.run(
+            words, check=False, capture_output=True, text=True, errors="surrogateescape"
+        )
+        return done.stdout.strip()
+    return ""
 
 
 def works_in(pid: int, folder: Path) -> bool:

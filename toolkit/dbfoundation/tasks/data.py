@@ -5,9 +5,10 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from dbfoundation.errors import FoundationError, ProjectError, RefusedError
+from dbfoundation.errors import FoundationError, ProjectError
 from dbfoundation.tasks.command import command, describe_error
 from dbfoundation.tasks.connections import open_pool
+from dbfoundation.tasks.consent import YES, require_own_server
 from dbfoundation.tasks.output import print_line, report
 from dbfoundation.tasks.project import Project
 
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from dbfoundation.settings import Settings
 
 
-@command(changes=True)
-def seed(c: Context) -> None:
+@command(changes=True, yes=YES)
+def seed(c: Context, yes: bool = False) -> None:
     """Insert the development data that are missing."""
     project = Project.of(c)
     settings = project.settings()
-    if settings.app_env == "production":
-        raise RefusedError("seed inserts development data, and APP_ENV is production")
+    require_own_server(project, settings, "seed would insert development data into", yes=yes)
     seeded = run_seeds(project, settings)
     print_line(f"seeded {settings.url}: inserted {seeded.inserted}, unchanged {seeded.unchanged}")
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from dbfoundation.errors import RefusedError, ServerError
+from dbfoundation.errors import ServerError
 from dbfoundation.tasks.command import command
+from dbfoundation.tasks.consent import YES, require_agreement, require_own_server
 from dbfoundation.tasks.data import seed
 from dbfoundation.tasks.migrations import JSON, migrate_up
 from dbfoundation.tasks.output import print_json, print_line, print_lines, report
@@ -20,45 +21,55 @@ if TYPE_CHECKING:
 
 
 @command(
-    changes=True, via="the only provider to try: docker, or local for this machine's own programs"
+    changes=True,
+    via="docker, or local for this machine's own programs, whatever has the data",
 )
 def db_up(c: Context, via: str | None = None) -> None:
     """Start a PostgreSQL at DATABASE_URL, unless one answers."""
     server = _server(Project.of(c), via)
-    started = server.start()
-    outcome = f"started by {started}" if started else "already running"
-    print_line(f"{server.settings.url} answers: {outcome}")
+    answer = server.start()
+    outcome = "started by" if answer.was_started else "already running:"
+    server_of = answer.provider or "a server that this project did not start"
+    print_line(f"{server.settings.url} answers: {outcome} {server_of}, PostgreSQL {answer.version}")
 
 
-@command(changes=True)
-def db_down(c: Context) -> None:
+@command(
+    changes=True,
+    remove_data="remove this project's servers with their data, for good",
+    yes="agree to --remove-data in advance",
+)
+def db_down(c: Context, remove_data: bool = False, yes: bool = False) -> None:
     """Stop the server that db-up started; the data stay."""
-    stopped = _server(Project.of(c)).stop()
-    for provider in stopped:
-        print_line(f"stopped {provider}; the data stay")
+    server = _server(Project.of(c))
+    data = server.data() if remove_data else {}
+    if data and not yes:
+        places = " and ".join(data.values())
+        require_agreement(f"db-down would remove the data in {places}", word="remove")
+    if data:
+        server.remove_data()
+        print_lines(f"removed the data in {place}" for place in data.values())
+        return
+    stopped = server.stop()
+    print_lines(f"stopped {name}; the data stay" for name in stopped)
     if not stopped:
         print_line("nothing to stop: no server of db-up runs here")
 
 
-@command(changes=True)
-def db_reset(c: Context) -> None:
+@command(changes=True, yes=YES)
+def db_reset(c: Context, yes: bool = False) -> None:
     """Drop the development database, create, migrate and seed it."""
     from dbfoundation.server.databases import create_database, drop_database
 
     project = Project.of(c)
     settings = project.settings()
-    if not settings.may_destroy:
-        raise RefusedError(
-            f"db-reset would drop {settings.url}, and APP_ENV is {settings.app_env}.\n"
-            "Fix: run it where APP_ENV is development or test, for a database on this machine."
-        )
     project.pool()  # an error of the models or seeds comes before anything is dropped
     project.seeds()
+    require_own_server(project, settings, "db-reset would drop", yes=yes)
     drop_database(settings)
     create_database(settings)
     print_line(f"dropped and created {settings.url}")
     migrate_up(c)
-    seed(c)
+    seed(c, yes=True)
 
 
 @command(changes=True)
@@ -90,13 +101,12 @@ def db_schema(c: Context, json: bool = False) -> None:
 
 
 def _server(project: Project, via: str | None = None) -> DevelopmentServer:
-    """The development server, with all providers or one of them."""
-    from dbfoundation.server.development import DevelopmentServer, all_providers
+    """The development server; `via` is the only provider that may start it."""
+    from dbfoundation.server.development import DevelopmentServer
+    from dbfoundation.server.ownership import all_providers
 
     settings = project.settings()
     providers = all_providers(project.root, settings)
-    if via is not None:
-        if via not in providers:
-            raise ServerError(f"--via accepts {' or '.join(providers)}, not {via}")
-        providers = {via: providers[via]}
-    return DevelopmentServer(project.root, settings, report, providers)
+    if via is not None and via not in providers:
+        raise ServerError(f"--via accepts {' or '.join(providers)}, not {via}")
+    return DevelopmentServer(project.root, settings, report, providers, via)

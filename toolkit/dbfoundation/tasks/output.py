@@ -1,4 +1,4 @@
-"""Printing: results on stdout, progress and warnings on stderr."""
+"""Printing: results on stdout; progress, warnings and questions on stderr."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def print_json(value: object) -> None:
 def report(line: str) -> None:
     """Print progress."""
     _print(line, sys.stderr)
+
+
+def is_interactive() -> bool:
+    """Whether a person can read a question and answer it."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> str:
+    """The line that a person types after a question; empty at the end of the input."""
+    report(question)
+    return sys.stdin.readline().strip()
 
 
 def _print(line: str, stream: TextIO) -> None:
