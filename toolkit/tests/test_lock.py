@@ -48,7 +48,9 @@ def test_a_waiting_runner_reports_the_holder_of_the_lock_and_times_out(engine, d
         engine.up()
     [line] = reported
     assert line.startswith("waiting for the migrations' lock, held by tests/holder (pid ")
-    assert re.search(r"\(pid \d+, connected since [-0-9]+ [:0-9]+ UTC\)", line)
+    assert re.search(
+        r"\(pid \d+, idle since [-0-9]+ [:0-9]+ UTC, last ran: SELECT set_config", line
+    )
     assert db.get_tables() == []
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dbfoundation.errors import MigrationFailedError, PlanError
+from dbfoundation.errors import PlanError
 from dbfoundation.migrations.history import TABLE, History
 from dbfoundation.migrations.lock import MigrationLock
 from dbfoundation.migrations.plan import Plan
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from peewee import PostgresqlDatabase
 
+    from dbfoundation.migrations.dry_run import DryRunStep
     from dbfoundation.migrations.plan import Step
     from dbfoundation.migrations.runner import Runner
 
@@ -39,14 +40,6 @@ class Done:
     name: str
     verb: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class DryRunStep:
-    """A step of a dry run and the SQL that it sent; None for a file with `atomic = False`."""
-
-    name: str
-    statements: list[str] | None
 
 
 def ignore(_: object) -> None:
@@ -148,19 +141,33 @@ class Engine:
             return down + [_timed(runner.apply, step, APPLIED, on_step) for step in chosen[::-1]]
 
     def dry_run_up(
-        self, to: str | None = None, steps: int | None = None, *, allow_out_of_order: bool = False
+        self,
+        to: str | None = None,
+        steps: int | None = None,
+        *,
+        allow_out_of_order: bool = False,
+        on_step: Callable[[DryRunStep], None] = ignore,
     ) -> list[DryRunStep]:
-        """The SQL of `up`, from running it in a transaction that is rolled back; raises as `up`."""
+        """Run `up` in a transaction that is rolled back; raises as `up` does.
+
+        `on_step` receives each step with its SQL at once, also the one that fails.
+        """
 
         def choose(plan: Plan) -> list[Step]:
             return plan.steps_up(to, steps, allow_out_of_order=allow_out_of_order)
 
-        return self._dry_run(choose, lambda runner: runner.apply)
+        return self._dry_run(choose, lambda runner: runner.apply, on_step)
 
-    def dry_run_down(self, to: str | None = None, steps: int | None = None) -> list[DryRunStep]:
-        """The SQL of `down`, found in the same way."""
+    def dry_run_down(
+        self,
+        to: str | None = None,
+        steps: int | None = None,
+        *,
+        on_step: Callable[[DryRunStep], None] = ignore,
+    ) -> list[DryRunStep]:
+        """Run `down` in a transaction that is rolled back, as `dry_run_up` does."""
         return self._dry_run(
-            lambda plan: plan.steps_down(to, steps), lambda runner: runner.roll_back
+            lambda plan: plan.steps_down(to, steps), lambda runner: runner.roll_back, on_step
         )
 
     def accept(self, name: str) -> Step | None:
@@ -179,7 +186,7 @@ class Engine:
             is_changed = self.history.accept(step.name, step.file.checksum)
         return step if is_changed else None
 
-    def _plan_under_lock(self) -> tuple[Plan, Runner]:
+    def _plan_under_lock(self, *, is_dry_run: bool = False) -> tuple[Plan, Runner]:
         """The current plan, and the runner of its steps; creates the history's table."""
         # The runner imports peewee-migrate, which a plan without work does not need.
         from dbfoundation.migrations.runner import Runner
@@ -187,25 +194,29 @@ class Engine:
         self.history.ensure_table()
         plan = self.plan()
         runner = Runner(
-            self.database, self.lock, plan.applied, self.table_lock_timeout, self.is_interrupted
+            self.database,
+            self.lock,
+            plan.applied,
+            self.table_lock_timeout,
+            self.is_interrupted,
+            is_dry_run=is_dry_run,
         )
         return plan, runner
 
     def _dry_run(
         self,
         choose: Callable[[Plan], list[Step]],
-        function: Callable[[Runner], Callable[[Step], list[str]]],
+        function: Callable[[Runner], Callable[[Step], None]],
+        on_step: Callable[[DryRunStep], None],
     ) -> list[DryRunStep]:
+        from dbfoundation.migrations.dry_run import DryRun
+        from dbfoundation.migrations.transaction import rolled_back
+
         if not choose(self.plan()):
             return []
-        tried: list[DryRunStep] = []
-        lock = self.lock.hold(self.runner_timeout, self.report)
-        with lock, self.database.atomic() as transaction:
-            plan, runner = self._plan_under_lock()
-            for step in choose(plan):
-                tried.append(_dry_run_step(function(runner), step, tried))
-            transaction.rollback()
-        return tried
+        with self.lock.hold(self.runner_timeout, self.report), rolled_back(self.database):
+            plan, runner = self._plan_under_lock(is_dry_run=True)
+            return DryRun(runner, function(runner)).try_all(choose(plan), on_step)
 
 
 def _refuse_other_steps(chosen: Sequence[Step], planned: Sequence[Step]) -> None:
@@ -215,22 +226,6 @@ def _refuse_other_steps(chosen: Sequence[Step], planned: Sequence[Step]) -> None
             "nothing was run: another runner has changed the history in the meantime.\n"
             "Fix: see `invoke migrate-status`, and try again"
         )
-
-
-def _dry_run_step(
-    run: Callable[[Step], list[str]], step: Step, before: Sequence[DryRunStep]
-) -> DryRunStep:
-    """Run a step, or leave it out; a failing one may depend on one that was left out."""
-    if not step.transactional:
-        return DryRunStep(step.name, None)
-    try:
-        return DryRunStep(step.name, run(step))
-    except MigrationFailedError as error:
-        left_out = ", ".join(other.name for other in before if other.statements is None)
-        if not left_out:
-            raise
-        note = f"the step may depend on {left_out}, which a dry run leaves out (atomic = False)"
-        raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
 
 
 def _timed(

@@ -18,8 +18,14 @@ TABLE = "migratehistory"
 
 # Through JSON, because peewee-migrate's table has no column `checksum`.
 READ = "SELECT name, migrated_at, to_jsonb(h)->>'checksum' FROM migratehistory h ORDER BY id"
-ADD = "INSERT INTO migratehistory (name, migrated_at, checksum) VALUES (%s, now(), %s)"
-REMOVE = "DELETE FROM migratehistory WHERE name = %s"
+# Each returns the number of its transaction, also without a row to remove.
+ADD = """
+INSERT INTO migratehistory (name, migrated_at, checksum) VALUES (%s, now(), %s)
+RETURNING pg_current_xact_id()::text
+"""
+REMOVE = """
+WITH removed AS (DELETE FROM migratehistory WHERE name = %s) SELECT pg_current_xact_id()::text
+"""
 IS_OURS = """
 SELECT to_regclass('migratehistory_one_name') IS NOT NULL AND EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass('migratehistory') AND attname = 'checksum'
@@ -69,13 +75,13 @@ class History:
             with self.database.atomic():
                 self.database.execute_sql(ENSURE_TABLE)
 
-    def add(self, name: str, checksum: str) -> None:
-        """Record a migration as applied now."""
-        self.database.execute_sql(ADD, (name, checksum))
+    def add(self, name: str, checksum: str) -> str:
+        """Record a migration as applied now; returns the number of the transaction."""
+        return str(self._value(ADD, name, checksum))
 
-    def remove(self, name: str) -> None:
-        """Record a migration as rolled back."""
-        self.database.execute_sql(REMOVE, (name,))
+    def remove(self, name: str) -> str:
+        """Record a migration as rolled back; returns the number of the transaction."""
+        return str(self._value(REMOVE, name))
 
     def accept(self, name: str, checksum: str) -> bool:
         """Record a new checksum of an applied migration; False when it is the recorded one."""

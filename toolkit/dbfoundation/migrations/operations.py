@@ -46,6 +46,7 @@ class StrictMigrator(Migrator):
         self.replay = replay
         self.orm: LazyORM = LazyORM(self._load_models)
         self.path = ""
+        self.is_noop = False
         self.line: int | None = None
         self.__ops__: list[Any] = OperationQueue(self)
 
@@ -55,6 +56,10 @@ class StrictMigrator(Migrator):
         for operation, self.line in zip(queue, queue.lines, strict=True):
             operation.run() if isinstance(operation, Operation) else operation()
         self.line = None
+
+    def noop(self) -> None:
+        """State that the function has nothing to do; without it, sending nothing is an error."""
+        self.is_noop = True
 
     def take_queue(self) -> OperationQueue:
         """Empty the queue; returns its operations."""
