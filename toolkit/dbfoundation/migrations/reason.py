@@ -74,16 +74,19 @@ def _without_text(error: BaseException) -> str:
 
 def _is_of_formatting(error: BaseException) -> bool:
     """Whether psycopg2 could not put the parameters into a statement, which was not sent."""
-    frames = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
-    is_expected = isinstance(error, IndexError | KeyError | TypeError | ValueError)
-    return is_expected and frames[-1:] == [recording.__file__]
+    original = driver_error(error)
+    frames = [frame.f_code.co_filename for frame, _ in walk_tb(original.__traceback__)]
+    if frames[-1:] != [recording.__file__]:
+        return False
+    is_of_python = isinstance(original, IndexError | KeyError | TypeError | ValueError)
+    return is_of_python or "placeholder" in str(original) or "argument formats" in str(original)
 
 
 def _of_formatting(error: BaseException, recorder: Recorder) -> Iterator[str]:
     text = recorder.last.replace("%%", "")
     values = recorder.last_values
     placeholders = len(re.findall("%s", text))
-    reason = recorder.parameters.redact(f"{type(error).__name__}: {error}")
+    reason = recorder.parameters.redact(f"{type(error).__name__}: {driver_error(error)}")
     lone = re.search(r"%(?!s|\(\w+\)s)", text)
     start = max(lone.start() - SHOWN_CHARACTERS // 2, 0) if lone else 0
     yield f"{reason}: {shorten(text[start:])}"

@@ -45,11 +45,14 @@ class Parameters:
         for text in _texts(values):
             if text not in self._texts:
                 self._room -= len(text)
-                self.is_complete = self._room >= 0
-                if not self.is_complete:
-                    self._texts.clear()
-                    return
                 self._texts.add(text)
+        if self._room < 0:
+            self.forget()
+
+    def forget(self) -> None:
+        """Keep no parameter any more: some of them are not known."""
+        self.is_complete = False
+        self._texts.clear()
 
     def redact(self, message: str) -> str:
         """The message without the parameters."""

@@ -40,6 +40,8 @@ SQL_BODY = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
 # May change a setting of the session; it also matches an UPDATE, which costs one more RESET.
 SETS = re.compile(r"\b(SET|set_config)\b", re.IGNORECASE)
 COPY = re.compile(r"\s*COPY\b", re.IGNORECASE)
+# Its data are sent apart from the statement, and the server quotes them in errors.
+COPY_IN = re.compile(r"\s*COPY\b.*\bFROM\s+STDIN\b", re.IGNORECASE | re.DOTALL)
 MAX_SHOWN_STATEMENTS = 1_000
 MAX_SHOWN_CHARACTERS = 1_000_000
 
@@ -77,6 +79,8 @@ class Recorder:
         self.count += 1
         self.last, self.last_values, self.last_cursor = text, values, cursor
         self.parameters.add(values)
+        if COPY_IN.match(text):
+            self.parameters.forget()
         self.changes_settings |= SETS.search(text) is not None
         self.named.update(name for name in self.names if is_named(name, text))
 
