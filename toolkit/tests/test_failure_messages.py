@@ -97,6 +97,25 @@ LEAKS = {
         "cursor(database.connection()).execute('SELECT %s::int', ({value!r},))",
     ),
     "callproc": ("database.connection().cursor().callproc('date', ({value!r},))",),
+    "execute_values": (
+        "from psycopg2.extras import execute_values",
+        "cursor = database.connection().cursor()",
+        "execute_values(cursor, 'INSERT INTO t VALUES %s', [({value!r}, 'e')])",
+    ),
+    "execute_batch": (
+        "from psycopg2.extras import execute_batch",
+        "cursor = database.connection().cursor()",
+        "execute_batch(cursor, 'INSERT INTO t VALUES (%s)', [({value!r},)])",
+    ),
+    "mogrify": (
+        "cursor = database.connection().cursor()",
+        "cursor.execute(cursor.mogrify('SELECT %s::int', ({value!r},)))",
+    ),
+    "a composed statement": (
+        "from psycopg2.sql import SQL, Literal",
+        "query = SQL('SELECT {{}}::int').format(Literal({value!r}))",
+        "database.connection().cursor().execute(query)",
+    ),
     "named parameters": ("database.execute_sql('SELECT %(p)s::int', {{'p': {value!r}}})",),
     "a wrong placeholder": ("database.execute_sql('SELECT %d', ({value!r},))",),
     "an object without an adapter": (

@@ -79,8 +79,14 @@ class Parameters:
 
 
 def redact_literals(sql: str) -> str:
-    """The SQL of another session without its literals, which may be secret."""
+    """SQL without its literals, which may be secret."""
     return LITERAL.sub("'...'", sql)
+
+
+def literals(sql: str) -> list[str]:
+    """The texts of the literals of SQL."""
+    found = [match[0] for match in LITERAL.finditer(sql)]
+    return [text.strip("'").replace("''", "'") for text in found]
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -14,7 +14,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from dbfoundation.errors import MigrationError, TransactionEndedError
 from dbfoundation.migrations.invalid_indexes import is_named
-from dbfoundation.migrations.redaction import Parameters
+from dbfoundation.migrations.redaction import Parameters, literals, redact_literals
 from dbfoundation.runtime.recording import RecordingCursor
 from dbfoundation.runtime.server_errors import driver_error
 
@@ -73,16 +73,22 @@ class Recorder:
         """The number of statements beyond the bound of what is shown."""
         return self.count - len(self.shown)
 
-    def before(self, cursor: RecordingCursor, text: str, values: Any) -> None:
+    def before(self, cursor: RecordingCursor, text: str, values: Any, *, is_composed: bool) -> None:
         if self.in_transaction:
             refuse_end_of_transaction(cursor, text)
         self.count += 1
         self.last, self.last_values, self.last_cursor = text, values, cursor
+        if is_composed:
+            self.last = redact_literals(text)
+            self.parameters.add(literals(text))
         self.parameters.add(values)
         if COPY_IN.match(text):
             self.parameters.forget()
         self.changes_settings |= SETS.search(text) is not None
         self.named.update(name for name in self.names if is_named(name, text))
+
+    def mogrified(self, values: Any) -> None:
+        self.parameters.add(values)
 
     def after(self, sent: str) -> None:
         self.room -= len(sent)

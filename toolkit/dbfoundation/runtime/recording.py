@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 class Observer(Protocol):
     """Receives each statement of a connection."""
 
-    def before(self, cursor: RecordingCursor, text: str, values: Any) -> None:
-        """Receive a statement and its parameters before it is sent; an error refuses it."""
+    def before(self, cursor: RecordingCursor, text: str, values: Any, *, is_composed: bool) -> None:
+        """Receive a statement and its parameters before it is sent; an error refuses it.
+
+        `is_composed` if psycopg2 has put parameters into the text, as execute_values() lets it.
+        """
+
+    def mogrified(self, values: Any) -> None:
+        """Receive the parameters of a text that may be sent later."""
 
     def after(self, sent: str) -> None:
         """Receive the text that was sent, with its parameters."""
@@ -75,6 +81,12 @@ class RecordingCursor:
         with self._observed(query, vars):
             super().execute(query, vars)  # type: ignore[misc] # a cursor's
 
+    def mogrify(self, query: Any, vars: Any = None) -> bytes:  # noqa: A002 # psycopg2's name
+        if observer := self._observer():
+            observer.mogrified(vars)
+        mogrified: bytes = super().mogrify(query, vars)  # type: ignore[misc] # a cursor's
+        return mogrified
+
     def executemany(self, query: Any, vars_list: Any) -> None:
         for values in vars_list:
             self.execute(query, values)
@@ -95,15 +107,18 @@ class RecordingCursor:
         with self._observed(f"COPY {table} TO STDOUT", None):
             super().copy_to(file, table, *args, **kwargs)  # type: ignore[misc] # a cursor's
 
+    def _observer(self) -> Observer | None:
+        return getattr(self.connection, "observer", self.observer)
+
     @contextmanager
     def _observed(self, query: Any, values: Any) -> Iterator[None]:
-        observer = getattr(self.connection, "observer", self.observer)
+        observer = self._observer()
         if observer is None:
             yield
             return
         text = query.as_string(cast("cursor", self)) if isinstance(query, Composable) else query
         text = text.decode() if isinstance(text, bytes) else text
-        observer.before(self, text, values)
+        observer.before(self, text, values, is_composed=not isinstance(query, str))
         try:
             yield
         finally:
