@@ -211,6 +211,39 @@ def test_a_connection_lost_at_the_record_is_reported_as_undone(engine, db, write
         engine.up()
 
 
+# A second Ctrl-C
+
+STAGES = [
+    ("execution.Execution._restore_session", "atomic = False"),
+    ("execution.find_new_invalid_indexes", "atomic = False"),
+    ("runner.describe_outcome", "atomic = False"),
+    ("lock.MigrationLock._release", "atomic = False"),
+    ("execution.undo", ""),
+    ("execution.Execution._end_transaction", ""),
+    ("runner.describe_outcome", ""),
+    ("lock.MigrationLock._release", ""),
+]
+OUTCOMES = {
+    "": r"(the step is undone|the step's transaction is rolled back)",
+    "atomic = False": "what the file committed remains, and the step is not recorded",
+}
+
+
+@pytest.mark.parametrize("at", STAGES, ids=" ".join)
+def test_a_second_ctrl_c_does_not_replace_the_message(engine, write, settings, monkeypatch, at):
+    stage, options = at
+
+    def interrupted(*_, **__):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"dbfoundation.migrations.{stage}", interrupted)
+    write("002_x", migration(f"{CREATE_X}\n    raise KeyboardInterrupt", options=options))
+    with pytest.raises(MigrationFailedError, match=f"interrupted\n  {OUTCOMES[options]}"):
+        engine.up()
+    assert execute(settings, "SELECT name FROM migratehistory") == [("001_a",)]
+
+
 # Commit hooks
 
 

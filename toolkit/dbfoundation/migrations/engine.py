@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dbfoundation.errors import PlanError
 from dbfoundation.migrations.history import TABLE, History
+from dbfoundation.migrations.history_lock import explain_locked_history
 from dbfoundation.migrations.lock import MigrationLock
 from dbfoundation.migrations.plan import Plan
 from dbfoundation.settings import Settings
@@ -75,7 +76,8 @@ class Engine:
 
     def plan(self) -> Plan:
         """Every migration by number, with its problem if it has one; writes nothing."""
-        return Plan(self.folder, self.history.records())
+        with explain_locked_history(self.database):
+            return Plan(self.folder, self.history.records())
 
     def up(
         self,
@@ -191,7 +193,8 @@ class Engine:
         # The runner imports peewee-migrate, which a plan without work does not need.
         from dbfoundation.migrations.runner import Runner
 
-        self.history.ensure_table()
+        with explain_locked_history(self.database):
+            self.history.ensure_table()
         plan = self.plan()
         runner = Runner(
             self.database,

@@ -65,10 +65,16 @@ class MigrationLock:
         self._acquire(timeout, report)
         try:
             yield
-        finally:
-            # The block's own error is raised; a session that has ended has released its lock.
-            with suppress(DatabaseError, InterfaceError):
-                self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
+        except BaseException:
+            with suppress(KeyboardInterrupt):  # the block's own error is raised
+                self._release()
+            raise
+        self._release()
+
+    def _release(self) -> None:
+        """Release the lock; a session that has ended has released it already."""
+        with suppress(DatabaseError, InterfaceError):
+            self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
 
     def begin_step(self, table_lock_timeout: float) -> str:
         """Set the savepoint of a step in its transaction; returns the transaction's number.
