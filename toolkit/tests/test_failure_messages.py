@@ -213,3 +213,23 @@ def test_a_new_enum_value_has_a_fix(failure):
         "database.execute_sql(\"SELECT 'blue'::c\")",
     )
     assert "\n  Fix: use the value in a later file" in message
+
+
+def test_a_schema_without_the_right_to_create_has_a_fix(failure):
+    message = failure(
+        "database.execute_sql('CREATE SCHEMA closed')",
+        "database.execute_sql('GRANT USAGE ON SCHEMA closed TO pg_monitor')",
+        "database.execute_sql('SET LOCAL ROLE pg_monitor')",
+        "database.execute_sql('CREATE TABLE closed.t ()')",
+    )
+    assert "permission denied for schema closed" in message
+    assert "\n  Fix: let the owner run GRANT CREATE, USAGE ON SCHEMA closed TO the role" in message
+
+
+def test_a_search_path_without_a_schema_has_a_fix(failure):
+    message = failure(
+        "database.execute_sql('SET LOCAL search_path = nowhere')",
+        "database.execute_sql('CREATE TABLE t ()')",
+    )
+    assert "no schema has been selected to create in" in message
+    assert "\n  Fix: create a schema of the search_path" in message

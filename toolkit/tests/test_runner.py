@@ -7,6 +7,7 @@ import pytest
 from dbfoundation.errors import LockTimeoutError, MigrationFailedError
 from dbfoundation.migrations.engine import Engine
 from dbfoundation.runtime.connection import dedicated
+from dbfoundation.runtime.recording import RecordingCursor
 from tests.migration_files import applied, creates, migration, tables
 from tests.support import execute
 
@@ -59,6 +60,26 @@ def test_an_option_that_only_the_code_sets_fails_before_any_statement(engine, db
         engine.up()
     assert "\n  Fix: assign atomic once" in str(caught.value)
     assert applied(engine) == tables(db) == []
+
+
+def test_a_step_takes_four_round_trips_beside_its_own(engine, write, monkeypatch):
+    sent = []
+    execute = RecordingCursor.execute
+
+    def counted(cursor, query, values=None):
+        sent.append(query)
+        execute(cursor, query, values)
+
+    for number in range(1, 4):
+        write(f"00{number}_x", migration("migrator.sql('SELECT 1')"))
+    engine.up(steps=1)
+    monkeypatch.setattr(RecordingCursor, "execute", counted)
+    engine.up(steps=1)
+    one = len(sent)
+    engine.down()
+    sent.clear()
+    engine.up()
+    assert len(sent) - one == 5  # BEGIN, the lock's check, SELECT 1, the record, COMMIT
 
 
 # The lock of a table

@@ -144,7 +144,7 @@ def _function_problem(tree: ast.Module, name: str) -> str | None:
     if any(_yields(statement) for statement in bodies[-1]):
         return f"{name}() has a yield, so a call runs none of it{FIX}write it without yield"
     if all(_does_nothing(statement) for statement in bodies[-1]):
-        return f"{name}() does nothing{FIX}write its statements"
+        return f"{name}() does nothing{FIX}write its statements, or `migrator.noop()`"
     return None
 
 
