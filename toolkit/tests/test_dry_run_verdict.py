@@ -3,7 +3,7 @@
 import pytest
 
 from dbfoundation.errors import MigrationFailedError
-from dbfoundation.migrations.dry_run import NEEDS_COMMIT, DryRunStep
+from dbfoundation.migrations.dry_run import NEEDS_COMMIT, TOO_MANY_LOCKS, DryRunStep
 from dbfoundation.migrations.engine import Engine
 from tests.migration_files import applied, creates, migration
 from tests.support import execute, tables
@@ -109,6 +109,17 @@ def test_a_step_after_an_untried_one_may_depend_on_it(engine, write):
     write("004_more", sends("ALTER TABLE c ADD n INTEGER"))
     with pytest.raises(MigrationFailedError, match="may depend on 003_use, which a dry run does"):
         engine.dry_run_up()
+
+
+def test_locks_that_fit_a_step_each_but_not_all_at_once_leave_steps_untried(engine, write):
+    """max_locks_per_transaction is 64, for 100 connections."""
+    lock = "SELECT count(pg_advisory_xact_lock({0}, n)) FROM generate_series(1, 6000) n"
+    for number in range(1, 5):
+        write(f"00{number}_x", sends(lock.format(number)))
+    write("005_a", creates("a"))
+    reasons = {step.not_tried for step in engine.dry_run_up()}
+    assert TOO_MANY_LOCKS in reasons
+    assert len(engine.up()) == 5
 
 
 # The output

@@ -188,6 +188,34 @@ def test_settings_that_a_file_changes_are_reset_after_its_step(engine, db, write
     assert db.execute_sql("SHOW client_connection_check_interval").fetchone() == ("2s",)
 
 
+BY_PSYCOPG = [
+    "set_session(readonly=True, isolation_level='SERIALIZABLE')",
+    "set_session(deferrable=True)",
+    "set_session(autocommit=False)",
+]
+
+
+@pytest.mark.parametrize("options", ["", "atomic = False"])
+@pytest.mark.parametrize("call", BY_PSYCOPG)
+def test_settings_that_a_file_changes_by_psycopg2_are_reset_after_its_step(
+    engine, db, write, call, options
+):
+    work = f"database.connection().{call}\n    database.execute_sql('CREATE TABLE x ()')"
+    if "atomic" in options and "autocommit" in call:
+        work += "\n    database.connection().commit()"
+    if "readonly" in call:
+        work = "\n    ".join(reversed(work.split("\n    ")))
+    write("001_sets", migration(work, options=options))
+    write("002_table", creates("a"))
+    engine.up()
+    assert tables(db) == ["a", "x"]
+    assert db.connection().autocommit
+    for name in ("default_transaction_read_only", "default_transaction_deferrable"):
+        assert db.execute_sql(f"SHOW {name}").fetchone() == ("off",)
+    isolation = db.execute_sql("SHOW default_transaction_isolation").fetchone()
+    assert isolation == ("read committed",)
+
+
 def test_the_empty_search_path_of_a_pg_dump_does_not_hide_the_history(engine, write):
     empty = "migrator.sql(\"SELECT pg_catalog.set_config('search_path', '', false)\")"
     write("001_dump", migration(f"{empty}\n    migrator.sql('CREATE TABLE public.a (id INTEGER)')"))

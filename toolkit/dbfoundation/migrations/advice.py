@@ -26,7 +26,7 @@ def fix_for(error: BaseException, *, atomic: bool = True) -> str | None:
     code = sqlstate(error)
     if code is None:
         return WITH_HOLD if "named cursor" in str(driver_error(error)) else None
-    if code == NO_TRANSACTION_BLOCK:
+    if code == NO_TRANSACTION_BLOCK and "SET TRANSACTION" not in (server_message(error) or ""):
         return NOT_ATOMIC if atomic else ALONE
     return _grant(error) if code == INSUFFICIENT_PRIVILEGE else FIXES.get(code)
 

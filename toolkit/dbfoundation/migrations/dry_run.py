@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 OUTSIDE = "it runs outside of a transaction (atomic = False)"
 NEEDS_COMMIT = "it uses an enum value that an earlier step adds, which requires a COMMIT in between"
+TOO_MANY_LOCKS = (
+    "the server has no room for the locks of all steps at once (max_locks_per_transaction)"
+)
+OUT_OF_MEMORY = "53200"
 ENUM_VALUE_IS_OF_EARLIER_STEP = """
 SELECT EXISTS (SELECT FROM pg_enum WHERE strpos(%(message)s, enumlabel) > 0
 AND strpos(%(message)s, format_type(enumtypid, NULL)) > 0)
@@ -46,40 +50,40 @@ class DryRunStep:
 
 
 class DryRun:
-    """Tries steps in a transaction of the caller; `run` is a method of the runner."""
+    """Tries steps in a transaction of the caller.
 
-    def __init__(self, runner: Runner, run: Callable[[Step], None]) -> None:
+    `on_step` receives each at once, also the one that fails. `tried` has all but that.
+    """
+
+    def __init__(self, runner: Runner, on_step: Callable[[DryRunStep], None]) -> None:
         self.runner = runner
-        self.run = run
+        self.on_step = on_step
         self.locks = HeldLocks(runner.database)
         self.tried: list[DryRunStep] = []
 
-    def try_all(
-        self, steps: Sequence[Step], on_step: Callable[[DryRunStep], None]
-    ) -> list[DryRunStep]:
-        """Try the steps; `on_step` receives each at once, also the one that fails."""
+    def try_all(self, run: Callable[[Step], None], steps: Sequence[Step]) -> None:
+        """Try the steps by a method of the runner; raises MigrationFailedError as it does."""
         for step in steps:
             try:
-                tried = self._try(step)
+                tried = self._try(run, step)
             except MigrationFailedError as error:
-                on_step(self._of_attempt(step, is_failed=True))
-                if not (left_out := self._not_tried()):
+                self.on_step(self._of_attempt(step, is_failed=True))
+                if not (not_tried := self._not_tried()):
                     raise
-                note = f"the step may depend on {left_out}, which a dry run does not try"
+                note = f"the step may depend on {not_tried}, which a dry run does not try"
                 raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
             self.tried.append(tried)
-            on_step(tried)
-        return self.tried
+            self.on_step(tried)
 
-    def _try(self, step: Step) -> DryRunStep:
+    def _try(self, run: Callable[[Step], None], step: Step) -> DryRunStep:
         if not step.transactional:
             return DryRunStep(step.name, None, not_tried=OUTSIDE)
         try:
-            self.run(step)
+            run(step)
         except MigrationFailedError:
-            if not self._needs_commit():
-                raise
-            return DryRunStep(step.name, None, not_tried=NEEDS_COMMIT)
+            if reason := self._reason_in_dry_run():
+                return DryRunStep(step.name, None, not_tried=reason)
+            raise
         return self._of_attempt(step)
 
     def _of_attempt(self, step: Step, *, is_failed: bool = False) -> DryRunStep:
@@ -90,17 +94,20 @@ class DryRun:
         locks = () if is_failed else self.locks.new()
         return DryRunStep(step.name, recorder.shown, recorder.not_shown, locks, is_failed=is_failed)
 
-    def _needs_commit(self) -> bool:
-        """Whether the failed step, which is undone, used an enum value of an earlier step."""
+    def _reason_in_dry_run(self) -> str | None:
+        """The reason why the step, which is undone, fails only in one transaction with others."""
         attempt = self.runner.attempt
-        if attempt is None or attempt.error is None or not attempt.is_undone:
-            return False
-        if sqlstate(attempt.error) != NEW_ENUM_VALUE:
-            return False
+        if attempt is None or attempt.error is None or not (attempt.is_undone and self.tried):
+            return None
+        code = sqlstate(attempt.error)
+        if code == OUT_OF_MEMORY:
+            return TOO_MANY_LOCKS
+        if code != NEW_ENUM_VALUE:
+            return None
         query = self.runner.database.execute_sql(
             ENUM_VALUE_IS_OF_EARLIER_STEP, {"message": server_message(attempt.error)}
         )
-        return bool(query.fetchone()[0])
+        return NEEDS_COMMIT if query.fetchone()[0] else None
 
     def _not_tried(self) -> str:
         return ", ".join(step.name for step in self.tried if step.not_tried)

@@ -219,7 +219,9 @@ class Engine:
             return []
         with self.lock.hold(self.runner_timeout, self.report), rolled_back(self.database):
             plan, runner = self._plan_under_lock(is_dry_run=True)
-            return DryRun(runner, function(runner)).try_all(choose(plan), on_step)
+            dry_run = DryRun(runner, on_step)
+            dry_run.try_all(function(runner), choose(plan))
+            return dry_run.tried
 
 
 def _refuse_other_steps(chosen: Sequence[Step], planned: Sequence[Step]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from psycopg2.extensions import (
+    STATUS_READY,
     TRANSACTION_STATUS_IDLE,
     TRANSACTION_STATUS_INERROR,
     TRANSACTION_STATUS_INTRANS,
@@ -173,7 +174,17 @@ class Execution:
                 self.database.pop_transaction()
             while self.database.transaction_depth() < depth:
                 self.database.push_transaction(transaction)
+            self._restore_autocommit()
         self._assert_not_empty(attempt, migrator)
+
+    def _restore_autocommit(self) -> None:
+        """Keep psycopg2 from sending its own BEGIN before the next statement.
+
+        Inside of its own transaction it sends none, and does not allow the change.
+        """
+        connection = self.database.connection()
+        if not (connection.closed or connection.autocommit) and connection.status == STATUS_READY:
+            connection.autocommit = True
 
     def _assert_not_empty(self, attempt: Attempt, migrator: StrictMigrator) -> None:
         """Raise MigrationError for a function that sent no statement and did not say so."""

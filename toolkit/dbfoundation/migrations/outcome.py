@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 NOTHING = "nothing was changed"
 DONE = "the step is done and recorded"
 UNDONE = "the step is undone"
-KEPT = "what the file committed remains, and the step is not recorded"
+KEPT = "what the file committed remains"
 LEFT = (
     "the file committed its transaction: its work up to that point remains, and what it committed "
-    "later remains, too; the step is not recorded"
+    "later remains, too"
 )
+# By the function of the file.
+NOT_RECORDED = {
+    "migrate": "the step is not recorded",
+    "rollback": "the migration stays recorded as applied",
+}
 ROLLED_BACK = "transaction is rolled back; what the file committed outside of it remains"
 OPEN = "unknown: the step's transaction is still open on the server; see pg_stat_activity"
 UNKNOWN = "unknown: no server answers; `invoke migrate-status` shows whether the step is recorded"
@@ -54,18 +59,20 @@ def _of_transaction(database: PostgresqlDatabase, attempt: Attempt) -> str:
     state = state_of(database, attempt.transaction)
     if attempt.is_recorded and state in (COMMITTED, ABORTED):
         return DONE if state == COMMITTED else UNDONE
-    return {COMMITTED: LEFT, ABORTED: f"the step's {ROLLED_BACK}", None: UNKNOWN}.get(state, OPEN)
+    left = f"{LEFT}; {NOT_RECORDED[attempt.function]}"
+    return {COMMITTED: left, ABORTED: f"the step's {ROLLED_BACK}", None: UNKNOWN}.get(state, OPEN)
 
 
 def _without_transaction(database: PostgresqlDatabase, attempt: Attempt) -> str:
+    kept = f"{KEPT}, and {NOT_RECORDED[attempt.function]}"
     if not attempt.is_recording:
-        return KEPT
+        return kept
     try:
         with another_session(database) as session:
             names = {record.name for record in History(session).records()}
     except PeeweeException:
         return UNKNOWN
-    return DONE if (attempt.file.name in names) is (attempt.function == "migrate") else KEPT
+    return DONE if (attempt.file.name in names) is (attempt.function == "migrate") else kept
 
 
 def _of_dry_run(database: PostgresqlDatabase, attempt: Attempt, done: Sequence[str]) -> str:
@@ -76,7 +83,7 @@ def _of_dry_run(database: PostgresqlDatabase, attempt: Attempt, done: Sequence[s
     state = state_of(database, attempt.transaction)
     if state == COMMITTED:
         before = f"; the steps before it are done and recorded: {', '.join(done)}" if done else ""
-        return f"{LEFT}{before}"
+        return f"{LEFT}; {NOT_RECORDED[attempt.function]}{before}"
     if state == ABORTED:
         return f"the dry run's {ROLLED_BACK}"
     return UNKNOWN if state is None else OPEN
