@@ -3,7 +3,8 @@
 import pytest
 
 from dbfoundation.errors import MigrationFailedError
-from dbfoundation.migrations.engine import DryRunStep, Engine
+from dbfoundation.migrations.dry_run import DryRunStep
+from dbfoundation.migrations.engine import Engine
 from tests.migration_files import applied, creates, migration, tables
 from tests.support import execute
 
@@ -43,7 +44,9 @@ def test_a_dry_run_of_down_leaves_the_migration_applied(engine, db, write):
     write("001_a", creates("a"))
     write("002_b", creates("b"))
     engine.up()
-    assert engine.dry_run_down() == [DryRunStep("002_b", ["DROP TABLE b"])]
+    assert engine.dry_run_down() == [
+        DryRunStep("002_b", ["DROP TABLE b"], locks=("b (ACCESS EXCLUSIVE)",))
+    ]
     assert tables(db) == ["a", "b"]
     assert applied(engine) == ["001_a", "002_b"]
 
@@ -52,7 +55,7 @@ def test_a_dry_run_of_down_leaves_the_migration_applied(engine, db, write):
 def test_a_dry_run_that_fails_changes_nothing(engine, db, write, statement):
     write("001_a", creates("a"))
     write("002_b", migration(f"migrator.sql('{statement}')"))
-    with pytest.raises(MigrationFailedError, match=r"002_b\.py:3.*\n.*\n  the step is undone"):
+    with pytest.raises(MigrationFailedError, match=r"002_b\.py:3.*\n.*\n  nothing was changed$"):
         engine.dry_run_up()
     assert db.get_tables() == []
     assert not db.in_transaction()
@@ -64,6 +67,6 @@ def test_a_failed_dry_run_names_the_step_that_it_left_out(engine, write):
     )
     write("002_b", migration("migrator.sql('ALTER TABLE a ADD b INTEGER')"))
     with pytest.raises(
-        MigrationFailedError, match="may depend on 001_a, which a dry run leaves out"
+        MigrationFailedError, match="may depend on 001_a, which a dry run does not try"
     ):
         engine.dry_run_up()

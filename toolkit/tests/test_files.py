@@ -85,3 +85,17 @@ def test_the_checksum_is_the_same_for_every_kind_of_newline(tmp_path):
         path.write_bytes(b"a = 1" + end + b"b = 2" + end)
         sums.add(MigrationFile(path).checksum)
     assert len(sums) == 1
+
+
+def test_a_migration_may_have_a_dataclass_with_postponed_annotations(tmp_path):
+    path = tmp_path / "001_x.py"
+    path.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\nclass Outer:\n    n: int\n"
+        "def migrate():\n    @dataclass\n    class Inner:\n        n: int\n"
+        "    return Inner, Outer\n"
+        "def rollback():\n    migrate()\n"
+    )
+    inner, outer = MigrationFile(path).load("migrate")()
+    assert inner(1).n == outer(1).n

@@ -1,7 +1,12 @@
 """The migrations' lock: its holder, the timeout, and the plan that is made again under it."""
 
 import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from threading import Event, Thread
+from uuid import uuid4
 
 import pytest
 
@@ -10,7 +15,7 @@ from dbfoundation.migrations.engine import Engine
 from dbfoundation.migrations.lock import MigrationLock
 from dbfoundation.runtime.connection import dedicated
 from tests.migration_files import applied, creates, migration, tables
-from tests.support import ignore
+from tests.support import backend_is_at, execute, ignore, until
 
 GIVE_UP_LOCK = migration("migrator.sql('SELECT pg_advisory_unlock_all()')")
 
@@ -48,8 +53,91 @@ def test_a_waiting_runner_reports_the_holder_of_the_lock_and_times_out(engine, d
         engine.up()
     [line] = reported
     assert line.startswith("waiting for the migrations' lock, held by tests/holder (pid ")
-    assert re.search(r"\(pid \d+, connected since [-0-9]+ [:0-9]+ UTC\)", line)
+    assert re.search(
+        r"\(pid \d+, idle since [-0-9]+ [:0-9]+ UTC, last ran: SELECT set_config", line
+    )
     assert db.get_tables() == []
+
+
+@pytest.mark.usefixtures("held")
+def test_after_its_wait_a_runner_prints_how_to_end_a_holder_that_is_stopped(engine, settings):
+    with pytest.raises(LockError) as caught:
+        engine.up()
+    [end] = re.findall(r"`(SELECT pg_terminate_backend\(\d+\))`", str(caught.value))
+    assert "If that runner is stopped, or its machine is gone: `SELECT" in str(caught.value)
+    assert execute(settings, end) == [(True,)]
+    assert len(engine.up()) == 1
+
+
+HOLDER_AT_WORK = """
+import sys, psycopg2
+connection = psycopg2.connect(sys.argv[1])
+connection.autocommit = True
+cursor = connection.cursor()
+cursor.execute("SELECT pg_advisory_lock(%s)", (int(sys.argv[2]),))
+cursor.execute("SELECT pg_sleep(60), 'hunter2', 4111111111111111")
+"""
+
+
+def test_a_waiting_runner_prints_the_statement_of_a_stopped_holder(engine, settings):
+    """Ctrl-Z: the process runs no more, and the server goes on with its statement."""
+    url = settings.url.render(with_password=True)
+    command = [sys.executable, "-c", HOLDER_AT_WORK, url, str(engine.lock.key)]
+    with subprocess.Popen(command) as process:
+        until(lambda: backend_is_at(settings, "pg_sleep"))
+        process.send_signal(signal.SIGSTOP)
+        reported = []
+        engine.report = reported.append
+        with pytest.raises(LockError, match="SELECT pg_terminate_backend") as caught:
+            engine.up()
+        process.kill()
+    for message in (*reported, str(caught.value)):
+        assert re.search(r"active since [-0-9]+ [:0-9]+ UTC, runs: SELECT pg_sleep\(60\)", message)
+        assert "hunter2" not in message
+        assert "4111111111111111" not in message
+
+
+def test_a_waiting_runner_may_not_see_the_state_of_another_role(engine, settings):
+    other = dedicated(settings, "holder")
+    role = f"r{uuid4().hex}"
+    execute(
+        settings, f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {role}"
+    )
+    url = replace(settings.url, user=role, password="x")
+    limited = dedicated(replace(settings, url=url), "limited")
+    try:
+        with (
+            other.connection_context(),
+            limited.connection_context(),
+            MigrationLock(other, "migratehistory").hold(1, ignore),
+            pytest.raises(LockError, match=r"held by tests/holder \(pid \d+, connected since"),
+        ):
+            Engine(limited, engine.folder, runner_timeout=0.1).up()
+    finally:
+        execute(settings, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+# A locked history
+
+
+@pytest.fixture
+def locked_history(engine, settings):
+    """Another session has locked the history; the migrations wait a tenth of a second for it."""
+    engine.up()
+    engine.database.execute_sql("SET lock_timeout = '100ms'")
+    other = dedicated(settings, "holder")
+    with other.connection_context(), other.atomic():
+        other.execute_sql("LOCK TABLE migratehistory IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+@pytest.mark.usefixtures("locked_history")
+@pytest.mark.parametrize("verb", ["plan", "up", "down", "dry_run_up", "dry_run_down"])
+def test_a_locked_history_is_reported_with_its_holder(engine, verb):
+    with pytest.raises(
+        LockError, match=r"locked: canceling statement.* held by tests/holder \(pid"
+    ):
+        getattr(engine, verb)()
 
 
 def test_a_waiting_runner_continues_when_the_lock_is_free(engine, held):

@@ -117,7 +117,7 @@ def test_a_runner_killed_during_a_statement_frees_the_lock_and_records_no_step(
 PHASES = {
     "before the lock": ("dbfoundation.migrations.lock.MigrationLock.hold", 0),
     "with the lock": ("dbfoundation.migrations.history.History.ensure_table", 0),
-    "before a step": ("dbfoundation.migrations.lock.MigrationLock.assert_held", 2),
+    "before a step": ("dbfoundation.migrations.lock.MigrationLock.begin_step", 2),
     "before the record": ("dbfoundation.migrations.history.History.add", 1),
     "after a record": ("dbfoundation.migrations.engine.Done.__init__", 1),
 }

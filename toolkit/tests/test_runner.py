@@ -7,6 +7,7 @@ import pytest
 from dbfoundation.errors import LockTimeoutError, MigrationFailedError
 from dbfoundation.migrations.engine import Engine
 from dbfoundation.runtime.connection import dedicated
+from dbfoundation.runtime.recording import RecordingCursor
 from tests.migration_files import applied, creates, migration, tables
 from tests.support import execute
 
@@ -59,6 +60,26 @@ def test_an_option_that_only_the_code_sets_fails_before_any_statement(engine, db
         engine.up()
     assert "\n  Fix: assign atomic once" in str(caught.value)
     assert applied(engine) == tables(db) == []
+
+
+def test_a_step_takes_four_round_trips_beside_its_own(engine, write, monkeypatch):
+    sent = []
+    execute = RecordingCursor.execute
+
+    def counted(cursor, query, values=None):
+        sent.append(query)
+        execute(cursor, query, values)
+
+    for number in range(1, 4):
+        write(f"00{number}_x", migration("migrator.sql('SELECT 1')"))
+    engine.up(steps=1)
+    monkeypatch.setattr(RecordingCursor, "execute", counted)
+    engine.up(steps=1)
+    one = len(sent)
+    engine.down()
+    sent.clear()
+    engine.up()
+    assert len(sent) - one == 5  # BEGIN, the lock's check, SELECT 1, the record, COMMIT
 
 
 # The lock of a table
@@ -165,6 +186,34 @@ def test_settings_that_a_file_changes_are_reset_after_its_step(engine, db, write
     assert tables(db) == ["a"]
     assert settings_of(db) == before
     assert db.execute_sql("SHOW client_connection_check_interval").fetchone() == ("2s",)
+
+
+BY_PSYCOPG = [
+    "set_session(readonly=True, isolation_level='SERIALIZABLE')",
+    "set_session(deferrable=True)",
+    "set_session(autocommit=False)",
+]
+
+
+@pytest.mark.parametrize("options", ["", "atomic = False"])
+@pytest.mark.parametrize("call", BY_PSYCOPG)
+def test_settings_that_a_file_changes_by_psycopg2_are_reset_after_its_step(
+    engine, db, write, call, options
+):
+    work = f"database.connection().{call}\n    database.execute_sql('CREATE TABLE x ()')"
+    if "atomic" in options and "autocommit" in call:
+        work += "\n    database.connection().commit()"
+    if "readonly" in call:
+        work = "\n    ".join(reversed(work.split("\n    ")))
+    write("001_sets", migration(work, options=options))
+    write("002_table", creates("a"))
+    engine.up()
+    assert tables(db) == ["a", "x"]
+    assert db.connection().autocommit
+    for name in ("default_transaction_read_only", "default_transaction_deferrable"):
+        assert db.execute_sql(f"SHOW {name}").fetchone() == ("off",)
+    isolation = db.execute_sql("SHOW default_transaction_isolation").fetchone()
+    assert isolation == ("read committed",)
 
 
 def test_the_empty_search_path_of_a_pg_dump_does_not_hide_the_history(engine, write):

@@ -14,7 +14,7 @@ from tests.support import execute
 CREATE_X = "migrator.sql('CREATE TABLE x (id INTEGER)')"
 COMMIT_BY_ANOTHER_CURSOR = migration(
     "database.execute_sql('CREATE TABLE x (id INTEGER)')\n"
-    "    database.connection().cursor(cursor_factory=cursor).execute('COMMIT')",
+    "    cursor(database.connection()).execute('COMMIT')",  # unseen by the engine
     options="from psycopg2.extensions import cursor",
 )
 
@@ -58,7 +58,9 @@ def test_a_commit_by_another_cursor_is_detected(engine, db, write):
     write("002_x", COMMIT_BY_ANOTHER_CURSOR)
     with pytest.raises(MigrationFailedError, match="ended the transaction of the step") as caught:
         engine.up()
-    assert "the statements before the failure remain, and the step is not" in str(caught.value)
+    assert "the file committed its transaction: its work up to that point remains" in str(
+        caught.value
+    )
     assert tables(db) == ["a", "x"]
     assert applied(engine) == ["001_a"]
 
@@ -67,7 +69,9 @@ def test_a_commit_in_a_dry_run_is_reported_as_committed(engine, db, write):
     write("002_x", COMMIT_BY_ANOTHER_CURSOR)
     with pytest.raises(MigrationFailedError, match="ended the transaction of the step") as caught:
         engine.dry_run_up()
-    assert "the statements before the failure remain" in str(caught.value)
+    assert "the file committed its transaction: its work up to that point remains" in str(
+        caught.value
+    )
     assert tables(db) == ["a", "x"]
 
 
@@ -196,23 +200,57 @@ def test_ctrl_c_after_the_record_undoes_the_step(engine, write, monkeypatch):
     assert applied(engine) == ["001_a"]
 
 
-def test_a_connection_lost_at_the_commit_is_not_reported_as_undone(engine, db, write, monkeypatch):
+def test_a_connection_lost_at_the_record_is_reported_as_undone(engine, db, write, monkeypatch):
     write("002_x", migration(CREATE_X))
 
     def lose_connection(*_):
         db.execute_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
     monkeypatch.setattr(History, "add", lose_connection)
-    with pytest.raises(
-        MigrationFailedError, match="the connection is lost: `invoke migrate-status`"
-    ):
+    with pytest.raises(MigrationFailedError, match="the step's transaction is rolled back"):
         engine.up()
+
+
+# A second Ctrl-C
+
+STAGES = [
+    ("execution.Execution._restore_session", "atomic = False"),
+    ("execution.find_new_invalid_indexes", "atomic = False"),
+    ("runner.describe_outcome", "atomic = False"),
+    ("lock.MigrationLock._release", "atomic = False"),
+    ("execution.undo", ""),
+    ("execution.Execution._end_transaction", ""),
+    ("runner.describe_outcome", ""),
+    ("lock.MigrationLock._release", ""),
+]
+OUTCOMES = {
+    "": r"(the step is undone|the step's transaction is rolled back)",
+    "atomic = False": "what the file committed remains, and the step is not recorded",
+}
+
+
+@pytest.mark.parametrize("at", STAGES, ids=" ".join)
+def test_a_second_ctrl_c_does_not_replace_the_message(engine, write, settings, monkeypatch, at):
+    stage, options = at
+
+    def interrupted(*_, **__):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"dbfoundation.migrations.{stage}", interrupted)
+    write("002_x", migration(f"{CREATE_X}\n    raise KeyboardInterrupt", options=options))
+    with pytest.raises(MigrationFailedError, match=f"interrupted\n  {OUTCOMES[options]}"):
+        engine.up()
+    assert execute(settings, "SELECT name FROM migratehistory") == [("001_a",)]
 
 
 # Commit hooks
 
 
-HOOK = "database.after_commit(lambda: database.execute_sql('INSERT INTO a VALUES ({})'))"
+HOOK = (
+    "migrator.noop()\n"
+    "    database.after_commit(lambda: database.execute_sql('INSERT INTO a VALUES ({})'))"
+)
 
 
 def numbers(settings):

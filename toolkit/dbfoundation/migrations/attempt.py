@@ -10,17 +10,26 @@ if TYPE_CHECKING:
 
     from dbfoundation.migrations.files import MigrationFile
     from dbfoundation.migrations.lock_watcher import LockWatcher
-    from dbfoundation.migrations.statements import Statement
+    from dbfoundation.migrations.statements import Recorder
 
 
 @dataclass
 class Attempt:
-    """One run of one function of a file; `record` changes the history at its end."""
+    """One run of one function of a file.
+
+    `record` changes the history at its end, and returns the number of the transaction in which it
+    did so. `transaction` is the number of the step's own transaction. `error` is the first one:
+    what follows it, such as a rollback without a connection, may fail, too.
+    """
 
     file: MigrationFile
     function: str
-    record: Callable[[], None]
+    record: Callable[[], str]
+    recorder: Recorder
     watcher: LockWatcher | None = None
-    statements: list[Statement] = field(default_factory=list)
+    transaction: str | None = None
     invalid_before: set[str] = field(default_factory=set)
+    error: BaseException | None = None
+    is_undone: bool = False
     is_recording: bool = False
+    is_recorded: bool = False

@@ -133,14 +133,18 @@ def _function_problem(tree: ast.Module, name: str) -> str | None:
         match node:
             case ast.FunctionDef(name=defined, body=body) if defined == name:
                 bodies.append(body)
+            case ast.AsyncFunctionDef(name=defined) if defined == name:
+                return f"{name}() is async, so a call runs none of it{FIX}write it without async"
             case ast.Assign(value=ast.Constant()) | ast.AnnAssign(value=ast.Constant()):
                 pass  # such as `migrate = None`
             case _ if name in _assigned_names(node):
                 return None
     if not bodies:
         return f"no {name}(){FIX}write one"
+    if any(_yields(statement) for statement in bodies[-1]):
+        return f"{name}() has a yield, so a call runs none of it{FIX}write it without yield"
     if all(_does_nothing(statement) for statement in bodies[-1]):
-        return f"{name}() does nothing{FIX}write its statements"
+        return f"{name}() does nothing{FIX}write its statements, or `migrator.noop()`"
     return None
 
 
@@ -151,3 +155,12 @@ def _does_nothing(statement: ast.stmt) -> bool:
         case ast.Return(value=ast.Constant(value=None)):
             return True
     return False
+
+
+def _yields(node: ast.AST) -> bool:
+    """Whether the node makes a generator of its function; an inner function is another one."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return False
+    if isinstance(node, ast.Yield | ast.YieldFrom):
+        return True
+    return any(_yields(child) for child in ast.iter_child_nodes(node))

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dbfoundation.errors import MigrationFailedError, PlanError
+from dbfoundation.errors import PlanError
 from dbfoundation.migrations.accept import file_to_accept, record_files
 from dbfoundation.migrations.history import History
+from dbfoundation.migrations.history_lock import explain_locked_history
 from dbfoundation.migrations.history_table import TABLE
 from dbfoundation.migrations.lock import MigrationLock
 from dbfoundation.migrations.plan import Plan
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from peewee import PostgresqlDatabase
 
+    from dbfoundation.migrations.dry_run import DryRunStep
     from dbfoundation.migrations.runner import Runner
     from dbfoundation.migrations.step import Step
 
@@ -42,14 +44,6 @@ class Done:
     name: str
     verb: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class DryRunStep:
-    """A step of a dry run and the SQL that it sent; None for a file with `atomic = False`."""
-
-    name: str
-    statements: list[str] | None
 
 
 def ignore(_: object) -> None:
@@ -87,7 +81,8 @@ class Engine:
 
     def plan(self) -> Plan:
         """Every migration by number, with its problem if it has one; writes nothing."""
-        plan = Plan(self.folder, self.history.records())
+        with explain_locked_history(self.database):
+            plan = Plan(self.folder, self.history.records())
         self.missing = plan.missing
         return plan
 
@@ -156,28 +151,45 @@ class Engine:
             return down + [_timed(runner.apply, step, APPLIED, on_step) for step in chosen[::-1]]
 
     def dry_run_up(
-        self, to: str | None = None, steps: int | None = None, *, allow_out_of_order: bool = False
+        self,
+        to: str | None = None,
+        steps: int | None = None,
+        *,
+        allow_out_of_order: bool = False,
+        on_step: Callable[[DryRunStep], None] = ignore,
     ) -> list[DryRunStep]:
-        """The SQL of `up`, from running it in a transaction that is rolled back; raises as `up`."""
+        """Run `up` in a transaction that is rolled back; raises as `up` does.
+
+        `on_step` receives each step with its SQL at once, also the one that fails.
+        """
 
         def choose(plan: Plan) -> list[Step]:
             return plan.steps_up(to, steps, allow_out_of_order=allow_out_of_order)
 
-        tried = self._dry_run(choose, lambda runner: runner.apply)
+        tried = self._dry_run(choose, on_step, lambda runner: runner.apply)
         if tried:
             self._report_missing()
         return tried
 
-    def dry_run_down(self, to: str | None = None, steps: int | None = None) -> list[DryRunStep]:
-        """The SQL of `down`, found in the same way."""
+    def dry_run_down(
+        self,
+        to: str | None = None,
+        steps: int | None = None,
+        *,
+        on_step: Callable[[DryRunStep], None] = ignore,
+    ) -> list[DryRunStep]:
+        """Run `down` in a transaction that is rolled back, as `dry_run_up` does."""
         return self._dry_run(
-            lambda plan: plan.steps_down(to, steps), lambda runner: runner.roll_back
+            lambda plan: plan.steps_down(to, steps), on_step, lambda runner: runner.roll_back
         )
 
-    def dry_run_redo(self, steps: int | None = None) -> list[DryRunStep]:
-        """The SQL of `redo`, found in the same way: first down, then up."""
+    def dry_run_redo(
+        self, steps: int | None = None, *, on_step: Callable[[DryRunStep], None] = ignore
+    ) -> list[DryRunStep]:
+        """Run `redo` in a transaction that is rolled back, as `dry_run_up` does."""
         return self._dry_run(
             lambda plan: plan.steps_redo(steps),
+            on_step,
             lambda runner: runner.roll_back,
             lambda runner: runner.apply,
         )
@@ -211,37 +223,44 @@ class Engine:
         if self.missing:
             self.report(f"warning: applied, but without a file here: {names_of(self.missing)}")
 
-    def _plan_under_lock(self) -> tuple[Plan, Runner]:
+    def _plan_under_lock(self, *, is_dry_run: bool = False) -> tuple[Plan, Runner]:
         """The current plan, and the runner of its steps; creates the history's table."""
         # The runner imports peewee-migrate, which a plan without work does not need.
         from dbfoundation.migrations.runner import Runner
 
-        self._ensure_history()
+        with explain_locked_history(self.database):
+            self._ensure_history()
         plan = self.plan()
         runner = Runner(
-            self.history, self.lock, plan.applied, self.table_lock_timeout, self.is_interrupted
+            self.history,
+            self.lock,
+            plan.applied,
+            self.table_lock_timeout,
+            self.is_interrupted,
+            is_dry_run=is_dry_run,
         )
         return plan, runner
 
     def _dry_run(
         self,
         choose: Callable[[Plan], list[Step]],
-        *functions: Callable[[Runner], Callable[[Step], list[str]]],
+        on_step: Callable[[DryRunStep], None],
+        *functions: Callable[[Runner], Callable[[Step], None]],
     ) -> list[DryRunStep]:
         """Run each function on the chosen steps, in the opposite order of the one before."""
+        from dbfoundation.migrations.dry_run import DryRun
+        from dbfoundation.migrations.transaction import rolled_back
+
         if not choose(self.plan()):
             return []
-        tried: list[DryRunStep] = []
-        lock = self.lock.hold(self.runner_timeout, self.report)
-        with lock, self.database.atomic() as transaction:
-            plan, runner = self._plan_under_lock()
+        with self.lock.hold(self.runner_timeout, self.report), rolled_back(self.database):
+            plan, runner = self._plan_under_lock(is_dry_run=True)
+            dry_run = DryRun(runner, on_step)
             chosen = choose(plan)
             for function in functions:
-                for step in chosen:
-                    tried.append(_dry_run_step(function(runner), step, tried))
+                dry_run.try_all(function(runner), chosen)
                 chosen = chosen[::-1]
-            transaction.rollback()
-        return tried
+            return dry_run.tried
 
 
 def _refuse_other_steps(chosen: Sequence[Step], planned: Sequence[Step]) -> None:
@@ -251,22 +270,6 @@ def _refuse_other_steps(chosen: Sequence[Step], planned: Sequence[Step]) -> None
             "nothing was run: another runner has changed the history in the meantime.\n"
             "Fix: see `invoke migrate-status`, and try again"
         )
-
-
-def _dry_run_step(
-    run: Callable[[Step], list[str]], step: Step, before: Sequence[DryRunStep]
-) -> DryRunStep:
-    """Run a step, or leave it out; a failing one may depend on one that was left out."""
-    if not step.transactional:
-        return DryRunStep(step.name, None)
-    try:
-        return DryRunStep(step.name, run(step))
-    except MigrationFailedError as error:
-        left_out = ", ".join(other.name for other in before if other.statements is None)
-        if not left_out:
-            raise
-        note = f"the step may depend on {left_out}, which a dry run leaves out (atomic = False)"
-        raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
 
 
 def _timed(

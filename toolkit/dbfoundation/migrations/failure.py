@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import psycopg2
 from peewee import PeeweeException
 
-from dbfoundation.errors import FoundationError, LockTimeoutError, MigrationFailedError
-from dbfoundation.migrations.statements import redact_parameters
-from dbfoundation.runtime.server_errors import driver_error, server_message, sqlstate
+from dbfoundation.errors import LockTimeoutError, MigrationFailedError
+from dbfoundation.migrations.advice import fix_for
+from dbfoundation.migrations.reason import reasons, shorten
+from dbfoundation.runtime.server_errors import sqlstate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dbfoundation.migrations.attempt import Attempt
 
-SHOWN_CHARACTERS = 300
 LOCK_NOT_AVAILABLE = "55P03"
 NO_ACTIVE_TRANSACTION = "25P01"
 
@@ -30,19 +30,25 @@ def describe_failure(
     outcome: str,
 ) -> MigrationFailedError:
     """The error for a failed attempt; `outcome` describes what remains of it."""
-    file = attempt.file
+    file, recorder = attempt.file, attempt.recorder
     line = _line_in(str(file.path), error)
     place = f"{file.place}:{line}" if line else file.place
-    lines = f"{place}: {attempt.function}() failed: {_reason(error, attempt)}".splitlines()
-    if is_sql_error(error) and attempt.statements:
-        lines.append(f"statement: {_shorten(attempt.statements[-1].text)}")
+    first, *rest = reasons(error, recorder)
+    lines = [f"{place}: {attempt.function}() failed: {first}", *rest]
+    if is_sql_error(error) and recorder.last_is_of(error):
+        lines.append(f"statement: {shorten(recorder.last)}")
     if attempt.watcher and attempt.watcher.blocker:
-        lines.append(f"blocked by {_shorten(attempt.watcher.blocker)}")
+        lines.append(f"blocked by {attempt.watcher.blocker.describe()}")
+        lines.append(f"Fix: let it finish, or end it by `{attempt.watcher.blocker.termination}`")
+    if is_sql_error(error) and (fix := fix_for(error, atomic=file.content.atomic)):
+        lines.append(f"Fix: {fix}")
     for name in invalid_indexes:
         lines.append(f"the index {name} is INVALID")
         lines.append(f"Fix: `DROP INDEX CONCURRENTLY {name}` before the next try")
     lines.append(outcome)
-    is_lock_timeout = sqlstate(error) == LOCK_NOT_AVAILABLE
+    # A step that may have left something must not be retried.
+    can_retry = attempt.is_undone or not file.content.atomic
+    is_lock_timeout = sqlstate(error) == LOCK_NOT_AVAILABLE and can_retry
     return (LockTimeoutError if is_lock_timeout else MigrationFailedError)("\n  ".join(lines))
 
 
@@ -62,26 +68,8 @@ def is_sql_error(error: BaseException) -> bool:
     return isinstance(error, PeeweeException | psycopg2.Error)
 
 
-def _reason(error: BaseException, attempt: Attempt) -> str:
-    """The server's message, or the exception, without the statements' parameters."""
-    statements = attempt.statements
-    if message := server_message(error):
-        hint = driver_error(error).diag.message_hint  # type: ignore[attr-defined] # a psycopg2.Error
-        return redact_parameters(message + (f" (hint: {hint})" if hint else ""), statements)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, FoundationError):
-        return str(error)
-    return redact_parameters(" ".join(f"{type(error).__name__}: {error}".split()), statements)
-
-
 def _line_in(path: str, error: BaseException) -> int | None:
     """The last line of the file that an exception passed."""
     frames = walk_tb(error.__traceback__)
     lines = [number for frame, number in frames if frame.f_code.co_filename == path]
     return lines[-1] if lines else None
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..."

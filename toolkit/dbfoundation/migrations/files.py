@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from dbfoundation.errors import MigrationError
 from dbfoundation.migrations.code_checksum import code_checksum
@@ -90,7 +92,11 @@ class MigrationFile:
         """
         if self.content.code is None:
             raise MigrationError(self.content.problem)
-        scope: dict[str, Any] = {"__name__": self.name, "__file__": str(self.path)}
+        module = ModuleType(self.name)
+        module.__file__ = str(self.path)
+        # A dataclass with postponed annotations looks for its module there, also when it is run.
+        sys.modules[self.name] = module
+        scope = vars(module)
         exec(self.content.code, scope)  # noqa: S102 # a migration is code
         check_options(self.content, scope)
         loaded: Callable[..., None] = scope[function]

@@ -30,11 +30,14 @@ READ = """
 SELECT name, migrated_at, to_jsonb(h)->>'checksum', to_jsonb(h)->>'code_checksum'
 FROM {table} h ORDER BY id
 """
+# Each returns the number of its transaction, also without a row to remove.
 ADD = """
 INSERT INTO {table} (name, migrated_at, checksum, code_checksum) VALUES (%s, now(), %s, %s)
+RETURNING pg_current_xact_id()::text
 """
-REMOVE = "DELETE FROM {table} WHERE name = %s"
-IS_RECORDED = "SELECT EXISTS (SELECT FROM {table} WHERE name = %s)"
+REMOVE = """
+WITH removed AS (DELETE FROM {table} WHERE name = %s) SELECT pg_current_xact_id()::text
+"""
 ACCEPT = """
 UPDATE {table} SET name = %s, checksum = %s, code_checksum = %s
 WHERE name = %s AND (name, checksum, code_checksum) IS DISTINCT FROM (%s, %s, %s)
@@ -105,17 +108,13 @@ class History:
             self._execute(CONVERT)
         return self._describe_takeover(table)
 
-    def add(self, name: str, checksum: str, code_checksum: str | None) -> None:
-        """Record a migration as applied now."""
-        self._execute(ADD, name, checksum, code_checksum)
+    def add(self, name: str, checksum: str, code_checksum: str | None) -> str:
+        """Record a migration as applied now; returns the number of the transaction."""
+        return str(self._execute(ADD, name, checksum, code_checksum).fetchone()[0])
 
-    def remove(self, name: str) -> None:
-        """Record a migration as rolled back."""
-        self._execute(REMOVE, name)
-
-    def is_recorded(self, name: str) -> bool:
-        """Whether a migration is recorded as applied."""
-        return bool(self._execute(IS_RECORDED, name).fetchone()[0])
+    def remove(self, name: str) -> str:
+        """Record a migration as rolled back; returns the number of the transaction."""
+        return str(self._execute(REMOVE, name).fetchone()[0])
 
     def accept(self, recorded: str, name: str, checksum: str, code_checksum: str | None) -> bool:
         """Record another name and other checksums of a migration; False when they are the same."""

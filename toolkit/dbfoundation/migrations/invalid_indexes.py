@@ -6,11 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from peewee import PostgresqlDatabase
-
-    from dbfoundation.migrations.statements import Statement
 
 # Except those of partitioned tables, which are invalid until every partition has one, and those
 # that another session is building.
@@ -29,17 +27,16 @@ def find_invalid_indexes(database: PostgresqlDatabase) -> set[str]:
 
 
 def find_new_invalid_indexes(
-    database: PostgresqlDatabase, before: Iterable[str], statements: Iterable[Statement]
+    database: PostgresqlDatabase, before: Collection[str], named: Collection[str]
 ) -> list[str]:
-    """The invalid indexes, except those of `before` that no statement names.
+    """The invalid indexes, except those of `before` that are not in `named` by the statements.
 
     `CREATE INDEX CONCURRENTLY IF NOT EXISTS` succeeds on an invalid index of an earlier try.
     """
-    sql = "\n".join(statement.text for statement in statements)
-    unrelated = {name for name in before if not _is_named(name, sql)}
-    return sorted(find_invalid_indexes(database) - unrelated)
+    return sorted(find_invalid_indexes(database) - (set(before) - set(named)))
 
 
-def _is_named(index: str, sql: str) -> bool:
+def is_named(index: str, sql: str) -> bool:
+    """Whether the SQL has the name of the index."""
     name = re.escape(index.rpartition(".")[2].strip('"'))
     return re.search(rf"(?<!\w){name}(?!\w)", sql) is not None

@@ -4,7 +4,7 @@ CREATE INDEX CONCURRENTLY waits for every session that is in a statement, so it 
 a session that waits inside pg_advisory_lock(). The session that migrates holds the lock, which
 therefore lives as long as the work; the server checks every two seconds that the runner's
 connection is alive. A pooler in transaction mode spreads a session's statements over several server
-processes, and the lock stays with one of them, so `assert_held()` checks inside each step's own
+processes, and the lock stays with one of them, so `begin_step()` checks inside each step's own
 transaction.
 """
 
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from peewee import DatabaseError, InterfaceError
 
 from dbfoundation.errors import LockError
+from dbfoundation.migrations.other_session import SESSION_COLUMNS, OtherSession
+from dbfoundation.migrations.transaction import SAVEPOINT, STEP_BEGINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,15 +32,19 @@ LOST = (
     "this session has lost the migrations' lock: a pooler in transaction mode is in between, or "
     "the lock was released.\nFix: set MIGRATION_DATABASE_URL to a direct connection"
 )
-ASSERT_HELD = "SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true)"
-HOLDER = """
-SELECT pid = pg_backend_pid(), pid, application_name,
-    to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+# One round trip: each step of a migration pays for it.
+BEGIN_STEP = f"""
+{STEP_BEGINS} SAVEPOINT {SAVEPOINT};
+SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true),
+    pg_current_xact_id()::text
+"""
+HOLDER = f"""
+SELECT pid = pg_backend_pid(), {SESSION_COLUMNS}
 FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND objsubid = 1
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 AND (classid::bigint << 32 | objid::bigint) = %s
-"""
+"""  # noqa: S608 # of constants
 
 
 class MigrationLock:
@@ -59,19 +65,29 @@ class MigrationLock:
         self._acquire(timeout, report)
         try:
             yield
-        finally:
-            # The block's own error is raised; a session that has ended has released its lock.
-            with suppress(DatabaseError, InterfaceError):
-                self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
+        except BaseException:
+            with suppress(KeyboardInterrupt):  # the block's own error is raised
+                self._release()
+            raise
+        self._release()
 
-    def assert_held(self, table_lock_timeout: float) -> None:
-        """Assert in a transaction that no other session has the lock, or can take it until the end.
+    def _release(self) -> None:
+        """Release the lock; a session that has ended has released it already."""
+        with suppress(DatabaseError, InterfaceError):
+            self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
 
-        Sets the transaction's lock_timeout to `table_lock_timeout` seconds in the same round trip.
-        Raises LockError.
+    def begin_step(self, table_lock_timeout: float) -> str:
+        """Set the savepoint of a step in its transaction; returns the transaction's number.
+
+        Asserts that no other session has the lock, or can take it until the transaction ends, and
+        sets its lock_timeout to `table_lock_timeout` seconds. Raises LockError.
         """
-        if not self._value(ASSERT_HELD, f"{table_lock_timeout * 1000:.0f}ms"):
+        timeout = f"{table_lock_timeout * 1000:.0f}ms"
+        cursor = self.database.execute_sql(BEGIN_STEP, (self.key, timeout))
+        is_held, _, transaction = cursor.fetchone()
+        if not is_held:
             raise LockError(LOST)
+        return str(transaction)
 
     def assert_held_by_session(self) -> None:
         """Raise LockError unless this session has the lock; for work outside of a transaction."""
@@ -90,12 +106,13 @@ class MigrationLock:
         is_reported = False
         while not self._value("SELECT pg_try_advisory_lock(%s)"):
             if monotonic() - started > timeout:
-                raise LockError(
-                    f"waited {timeout:g} s for the migrations' lock, held by {self._holder()}.\n"
-                    "Fix: let that runner finish, or raise MIGRATE_RUNNER_TIMEOUT"
-                )
+                raise LockError(self._describe_wait(timeout))
             if not is_reported:
-                report(f"waiting for the migrations' lock, held by {self._holder()}")
+                holder = self._holder()
+                report(
+                    "waiting for the migrations' lock, held by "
+                    f"{holder.describe() if holder else 'another session'}"
+                )
                 is_reported = True
             sleep(POLL_SECONDS)
         with suppress(DatabaseError):  # some platforms' servers cannot check
@@ -108,12 +125,20 @@ class MigrationLock:
             "SELECT set_config('client_connection_check_interval', %s, false)", (CONNECTION_CHECK,)
         )
 
-    def _holder(self) -> str:
+    def _describe_wait(self, timeout: float) -> str:
+        waited = f"waited {timeout:g} s for the migrations' lock"
+        fix = "Fix: let that runner finish, or raise MIGRATE_RUNNER_TIMEOUT"
+        holder = self._holder()
+        if holder is None:
+            return f"{waited}, held by another session.\n{fix}"
+        return (
+            f"{waited}, held by {holder.describe()}.\n{fix}. If that runner is stopped, or its "
+            f"machine is gone: `{holder.termination}`"
+        )
+
+    def _holder(self) -> OtherSession | None:
         row = self.database.execute_sql(HOLDER, (self.key,)).fetchone()
-        if row is None:
-            return "another session"
-        _, pid, application, since = row
-        return f"{application or 'a session'} (pid {pid}, connected since {since} UTC)"
+        return OtherSession(*row[1:]) if row else None
 
     def _value(self, query: str, *more: str) -> object:
         return self.database.execute_sql(query, (self.key, *more)).fetchone()[0]

@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
+from dbfoundation.migrations.other_session import SESSION_COLUMNS, OtherSession
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from peewee import PostgresqlDatabase
 
 POLL_SECONDS = 0.1
-BLOCKERS = """
-SELECT pid, application_name, state, left(regexp_replace(query, '\\s+', ' ', 'g'), 200)
+BLOCKERS = f"""
+SELECT {SESSION_COLUMNS}
 FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(%s)) ORDER BY pid LIMIT 1
-"""
+"""  # noqa: S608 # of constants
 
 
 class LockWatcher:
-    """Watches one session; `blocker` describes the last session that blocked it."""
+    """Watches one session; `blocker` is the last session that blocked it."""
 
     def __init__(self, database: PostgresqlDatabase) -> None:
         self.pid = database.connection().info.backend_pid
-        self.parameters = database.connect_params
-        self.blocker: str | None = None
+        self.parameters = {"dbname": database.database, **database.connect_params}
+        self.blocker: OtherSession | None = None
         self.ended = Event()
 
     def run(self, delay: float) -> None:
@@ -39,8 +41,7 @@ class LockWatcher:
                 while True:
                     cursor.execute(BLOCKERS, (self.pid,))
                     if row := cursor.fetchone():
-                        pid, name, state, query = row
-                        self.blocker = f"{name or 'a session'} (pid {pid}, {state}): {query}"
+                        self.blocker = OtherSession(*row)
                     if self.ended.wait(POLL_SECONDS):
                         return
 

@@ -1,32 +1,35 @@
-"""The statements of a migration: recorded as sent, and refused if they end a transaction."""
+"""The statements of one attempt: counted, refused if they end its transaction, kept within bounds.
+
+A migration may send any number of statements. What messages need is kept: the last text, the
+parameters to redact, and for a dry run the text as sent, each within a bound of memory.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from psycopg2.extensions import cursor
-from psycopg2.sql import Composable
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from dbfoundation.errors import MigrationError
+from dbfoundation.errors import MigrationError, TransactionEndedError
+from dbfoundation.migrations.invalid_indexes import is_named
+from dbfoundation.migrations.redaction import Parameters, literals, redact_literals
+from dbfoundation.runtime.recording import RecordingCursor
+from dbfoundation.runtime.server_errors import driver_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from peewee import PostgresqlDatabase
+    from collections.abc import Collection, Iterator
 
 # Text that may contain a semicolon, or a word that is not a keyword.
 OPAQUE = re.compile(
-    r"""--[^\n]* | /\*.*?\*/  # comments
+    r"""--[^\n]* | /\*  # comments, of which the second kind nests
     | \bE'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*'  # literals
     | "(?:[^"]|"")*"  # identifiers
     | \$(\w*)\$.*?\$\1\$  # dollar-quoted text""",
     re.DOTALL | re.VERBOSE,
 )
+COMMENT_EDGE = re.compile(r"/\*|\*/")
 ENDS_TRANSACTION = re.compile(
     r"""\s* (?: COMMIT | END | ABORT | BEGIN | ROLLBACK (?!.*\bTO\b)
     | START \s+ TRANSACTION | PREPARE \s+ TRANSACTION ) \b""",
@@ -36,106 +39,117 @@ ENDS_TRANSACTION = re.compile(
 SQL_BODY = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
 # May change a setting of the session; it also matches an UPDATE, which costs one more RESET.
 SETS = re.compile(r"\b(SET|set_config)\b", re.IGNORECASE)
-# A shorter value is replaced in quotes only, because the server's own words may contain it.
-MIN_UNQUOTED_CHARACTERS = 6
+COPY = re.compile(r"\s*COPY\b", re.IGNORECASE)
+# Its data are sent apart from the statement, and the server quotes them in errors.
+COPY_IN = re.compile(r"\s*COPY\b.*\bFROM\s+STDIN\b", re.IGNORECASE | re.DOTALL)
+MAX_SHOWN_STATEMENTS = 1_000
+MAX_SHOWN_CHARACTERS = 1_000_000
 
 
 @dataclass
-class Statement:
-    """The text of a statement, its parameters, and the text that was sent with them."""
+class Recorder:
+    """Observes the statements of one attempt.
 
-    text: str
-    values: Any
-    sent: str = ""
-
-
-def redact_parameters(message: str, statements: Iterable[Statement]) -> str:
-    """The message without the statements' parameters, because the server quotes them in errors.
-
-    Without this, `invalid input syntax for type integer: "hunter2"` shows a password in the log of
-    a deployment.
+    With `in_transaction`, a statement that would begin or end a transaction is not sent, and no
+    statement is sent after the transaction has ended. With `is_shown`, the texts are kept as sent.
+    `names` are to be looked for in the statements; `named` has those that were found.
     """
-    values = {text for statement in statements for text in _parameter_texts(statement.values)}
-    for value in sorted(values, key=len, reverse=True):
-        message = message.replace(f'"{value}"', '"..."')
-        if len(value) >= MIN_UNQUOTED_CHARACTERS:
-            message = message.replace(value, "...")
-    return message
+
+    in_transaction: bool
+    is_shown: bool = False
+    names: Collection[str] = ()
+    named: set[str] = field(default_factory=set)
+    count: int = 0
+    last: str = ""
+    last_values: Any = None
+    last_cursor: RecordingCursor | None = None
+    changes_settings: bool = False
+    parameters: Parameters = field(default_factory=Parameters)
+    shown: list[str] = field(default_factory=list)
+    room: int = MAX_SHOWN_CHARACTERS
+
+    @property
+    def not_shown(self) -> int:
+        """The number of statements beyond the bound of what is shown."""
+        return self.count - len(self.shown)
+
+    def before(self, cursor: RecordingCursor, text: str, values: Any, *, is_composed: bool) -> None:
+        if self.in_transaction:
+            refuse_end_of_transaction(cursor, text)
+        self.count += 1
+        self.last, self.last_values, self.last_cursor = text, values, cursor
+        if is_composed:
+            self.last = redact_literals(text)
+            self.parameters.add(literals(text))
+        self.parameters.add(values)
+        if COPY_IN.match(text):
+            self.parameters.forget()
+        self.changes_settings |= SETS.search(text) is not None
+        self.named.update(name for name in self.names if is_named(name, text))
+
+    def mogrified(self, values: Any) -> None:
+        self.parameters.add(values)
+
+    def after(self, sent: str) -> None:
+        self.room -= len(sent)
+        if self.is_shown and self.room >= 0 and len(self.shown) < MAX_SHOWN_STATEMENTS:
+            self.shown.append(_as_comment(sent) if COPY.match(sent) else sent)
+
+    def last_is_of(self, error: BaseException) -> bool:
+        """Whether the last statement caused the error, as far as the driver knows."""
+        cursor = getattr(driver_error(error), "cursor", None)
+        return bool(self.last) and cursor in (None, self.last_cursor)
+
+    def knows_parameters_of(self, error: BaseException) -> bool:
+        """Whether the parameters are known that the server may quote in the error."""
+        cursor = getattr(driver_error(error), "cursor", None)
+        return self.parameters.is_complete and isinstance(cursor, RecordingCursor | None)
 
 
-def _parameter_texts(value: object) -> Iterator[str]:
-    """The text of each parameter, also of those in lists and mappings."""
-    value = getattr(value, "adapted", value)  # psycopg2's wrappers
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple | set):
-        for item in value:
-            yield from _parameter_texts(item)
-    elif value not in (None, ""):
-        yield str(value)
-
-
-def change_settings(statements: Iterable[Statement]) -> bool:
-    """Whether one of the statements may have changed a setting of the session."""
-    return any(SETS.search(statement.text) for statement in statements)
+def refuse_end_of_transaction(cursor: RecordingCursor, text: str) -> None:
+    """Raise MigrationError for a statement that begins or ends a transaction, or comes after it."""
+    if ends_transaction(text):
+        raise MigrationError(
+            "a statement begins or ends a transaction, which the engine does.\n"
+            "Fix: remove it, or set `atomic = False` to run the file outside of a transaction"
+        )
+    if cursor.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+        raise TransactionEndedError(
+            "the file ended the transaction of the step, and no statement is sent after that.\n"
+            "Fix: remove its COMMIT or ROLLBACK, or set `atomic = False`"
+        )
 
 
 def ends_transaction(text: str) -> bool:
-    """Whether one of the statements begins or ends a transaction."""
-    plain = OPAQUE.sub(" ", text)
+    """Whether one of the statements begins or ends a transaction, as far as the text shows it.
+
+    The server's state decides; a statement that is recognized here does no harm.
+    """
+    plain = "".join(_plain_parts(text))
     if SQL_BODY.search(plain):
         return False
     return any(ENDS_TRANSACTION.match(statement) for statement in plain.split(";"))
 
 
-class RecordingCursor(cursor):
-    """A cursor that adds each statement to a list before sending it.
-
-    With `in_transaction`, a statement that would begin or end a transaction raises MigrationError.
-    """
-
-    def __init__(
-        self, *args: Any, statements: list[Statement], in_transaction: bool, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.statements = statements
-        self.in_transaction = in_transaction
-
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 # psycopg2's name
-        text = query.as_string(self) if isinstance(query, Composable) else query
-        text = text.decode() if isinstance(text, bytes) else text
-        if self.in_transaction and ends_transaction(text):
-            raise MigrationError(
-                "a statement begins or ends a transaction, which the engine does.\n"
-                "Fix: remove it, or set `atomic = False` to run the file outside of a transaction"
-            )
-        statement = Statement(text, vars)
-        self.statements.append(statement)
-        try:
-            super().execute(query, vars)
-        except (IndexError, TypeError, ValueError) as error:
-            raise MigrationError(
-                f"{type(error).__name__}: {error}: {text}\nFix: write a single % as %%"
-            ) from error
-        finally:
-            statement.sent = (self.query or b"").decode()
-
-    def executemany(self, query: Any, vars_list: Any) -> None:
-        for values in vars_list:
-            self.execute(query, values)
+def _plain_parts(text: str) -> Iterator[str]:
+    """The text without literals, comments and quoted names."""
+    position = 0
+    while found := OPAQUE.search(text, position):
+        yield text[position : found.start()] + " "
+        position = _end_of_comment(text, found.end()) if found[0] == "/*" else found.end()
+    yield text[position:]
 
 
-@contextmanager
-def record_statements(
-    database: PostgresqlDatabase, statements: list[Statement], *, in_transaction: bool
-) -> Iterator[None]:
-    """Add the statements of the database's connection to the list during the block."""
-    connection = database.connection()
-    before = connection.cursor_factory
-    connection.cursor_factory = partial(
-        RecordingCursor, statements=statements, in_transaction=in_transaction
-    )
-    try:
-        yield
-    finally:
-        connection.cursor_factory = before
+def _end_of_comment(text: str, position: int) -> int:
+    """The end of a comment that begins before the position; comments nest."""
+    depth = 1
+    for edge in COMMENT_EDGE.finditer(text, position):
+        depth += 1 if edge[0] == "/*" else -1
+        if not depth:
+            return edge.end()
+    return len(text)
+
+
+def _as_comment(sent: str) -> str:
+    """COPY as a comment, because its data are not part of the statement."""
+    return f"-- {' '.join(sent.split())} (COPY; its data are not shown)"

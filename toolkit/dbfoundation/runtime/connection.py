@@ -10,6 +10,7 @@ from psycopg2.errors import UndefinedTable
 
 from dbfoundation.errors import NoTableError
 from dbfoundation.runtime.connection_errors import connection_error
+from dbfoundation.runtime.recording import RecordableConnection
 from dbfoundation.runtime.server_errors import driver_error, server_message
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 def dedicated(settings: Settings, purpose: str) -> PostgresqlDatabase:
     """A database with one connection, named `application/purpose` in pg_stat_activity.
 
-    Its lock_timeout is that of migrations.
+    Its lock_timeout is that of migrations, and an observer can listen to its statements.
     """
     parameters = settings.kwargs_for(purpose)
     parameters["options"] += f" -c lock_timeout={settings.migrate_table_lock_timeout_seconds}s"
+    parameters["connection_factory"] = RecordableConnection
     return PostgresqlDatabase(settings.url.name, **parameters)
 
 

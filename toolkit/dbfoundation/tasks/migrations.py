@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from invoke.context import Context
 
+    from dbfoundation.migrations.dry_run import DryRunStep
     from dbfoundation.migrations.engine import Done, Engine
     from dbfoundation.migrations.step import Step
     from dbfoundation.migrations.verification import ProofResult
@@ -63,8 +64,10 @@ def migrate_up(
     count = _parse_steps(steps)
     with _engine(c) as (engine, settings):
         if dry_run:
-            tried = engine.dry_run_up(to, count, allow_out_of_order=allow_out_of_order)
-            print_lines(rendering.dry_run(tried, settings))
+            engine.dry_run_up(
+                to, count, allow_out_of_order=allow_out_of_order, on_step=_print_dry_run_step
+            )
+            print_line(rendering.dry_run_total(settings))
             return
         started = perf_counter()
         done = engine.up(to, count, allow_out_of_order=allow_out_of_order, on_step=_print_step)
@@ -84,7 +87,8 @@ def migrate_down(
     count = _parse_steps(steps)
     with _engine(c) as (engine, settings):
         if dry_run:
-            print_lines(rendering.dry_run(engine.dry_run_down(to, count), settings))
+            engine.dry_run_down(to, count, on_step=_print_dry_run_step)
+            print_line(rendering.dry_run_total(settings))
             return
         started = perf_counter()
         done = engine.down(to, count, on_step=_print_step)
@@ -97,7 +101,8 @@ def migrate_redo(c: Context, steps: str | None = None, dry_run: bool = False) ->
     count = _parse_steps(steps)
     with _engine(c) as (engine, settings):
         if dry_run:
-            print_lines(rendering.dry_run(engine.dry_run_redo(count), settings))
+            engine.dry_run_redo(count, on_step=_print_dry_run_step)
+            print_line(rendering.dry_run_total(settings))
             return
         started = perf_counter()
         done = engine.redo(count, on_step=_print_step)
@@ -214,6 +219,10 @@ def _exit_by_state(steps: Sequence[Step], differences: Sequence[Difference] = ()
 
 def _print_step(done: Done) -> None:
     print_line(rendering.step(done))
+
+
+def _print_dry_run_step(step: DryRunStep) -> None:
+    print_lines(rendering.dry_run_step(step))
 
 
 def _print_proof(result: ProofResult) -> None:

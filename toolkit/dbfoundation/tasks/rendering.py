@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from dbfoundation.migrations.engine import Done, DryRunStep
+    from dbfoundation.migrations.dry_run import DryRunStep
+    from dbfoundation.migrations.engine import Done
     from dbfoundation.migrations.step import Step
     from dbfoundation.migrations.verification import ProofResult
     from dbfoundation.schema.catalog import SchemaObject
@@ -33,14 +34,23 @@ def total(done: Sequence[Done], seconds: float, settings: Settings) -> str:
     return f"{counts} in {_milliseconds(seconds)}: {settings.url}"
 
 
-def dry_run(steps: Sequence[DryRunStep], settings: Settings) -> Iterator[str]:
-    for step in steps:
-        yield f"-- {step.name}"
-        if step.statements is None:
-            yield "-- not tried: it runs outside of a transaction (atomic = False)"
-        for statement in step.statements or ():
-            yield _with_semicolon(statement.strip().rstrip(";"))
-    yield f"-- dry run, nothing was changed: {settings.url}"
+def dry_run_step(step: DryRunStep) -> Iterator[str]:
+    """The SQL that a step sent, and the rest as comments, so that psql can run the whole."""
+    yield f"-- {step.name}"
+    if step.not_tried:
+        yield f"-- not tried: {step.not_tried}"
+    for statement in step.statements or ():
+        yield _with_semicolon(statement.strip().rstrip(";"))
+    if step.not_shown:
+        yield f"-- {step.not_shown} more statements, which were sent and are not shown"
+    if step.locks:
+        yield f"-- locks, which a dry run holds until its end: {', '.join(step.locks)}"
+    if step.is_failed:
+        yield f"-- {step.name} failed here"
+
+
+def dry_run_total(settings: Settings) -> str:
+    return f"-- dry run, nothing was changed: {settings.url}"
 
 
 def nothing_to_apply(missing: Sequence[Step], settings: Settings) -> str:
