@@ -78,7 +78,18 @@ CHANGES = {
     ),
     "index renamed": (
         "ALTER INDEX in_stock RENAME TO other",
-        "{t}, index other: only the database has this index",
+        (
+            "{t}, the same index under another name: the database has other, the model in_stock. "
+            "Fix: ALTER INDEX other RENAME TO in_stock; or give the model this name, with name="
+        ),
+    ),
+    "PK renamed": (
+        'ALTER TABLE {t} RENAME CONSTRAINT "Order Books_pkey" TO books_pkey',
+        (
+            "{t}, the same constraint under another name: the database has books_pkey, the model "
+            '"Order Books_pkey". Fix: ALTER TABLE {t} RENAME CONSTRAINT books_pkey TO '
+            '"Order Books_pkey"; or'
+        ),
     ),
     "new index": (
         "CREATE INDEX more ON {t} (price)",

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """A property of an object on the left and on the right side; None where a side lacks it."""
+    """A property of an object on the left and on the right side; None where a side lacks it.
+
+    `fix` is the statement that removes the difference, where one is known.
+    """
 
     subject: str
     left: str | None
     right: str | None
+    fix: str | None = None
 
     def describe(self, left_name: str, right_name: str) -> str:
         """The difference as a sentence on one line; the names are those of the sides."""
@@ -32,7 +36,8 @@ class Difference:
             sentence = f"{left_name} has {left}, {right_name} {right}"
         else:
             sentence = f"only {left_name if self.left else right_name} has {left or right}"
-        return one_line(f"{self.subject}: {sentence}")
+        fix = f". Fix: {self.fix}" if self.fix else ""
+        return one_line(f"{self.subject}: {sentence}{fix}")
 
 
 def compare(left: Iterable[SchemaObject], right: Iterable[SchemaObject]) -> list[Difference]:
@@ -48,10 +53,10 @@ def compare(left: Iterable[SchemaObject], right: Iterable[SchemaObject]) -> list
 
 
 def _by_key(objects: Iterable[SchemaObject]) -> dict[Key, SchemaObject]:
-    return {_key(thing): thing for thing in objects}
+    return {key_of(thing): thing for thing in objects}
 
 
-def _key(thing: SchemaObject) -> Key:
+def key_of(thing: SchemaObject) -> Key:
     """Table, kind and name; a sequence has no table here, because its owner may differ."""
     first = thing.name if thing.kind == "sequence" else thing.table or thing.name
     return first, KINDS.index(thing.kind), thing.name

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from dbfoundation.runtime.models import get_meta
 from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import compare
-from dbfoundation.schema.wanted import wanted_schema
+from dbfoundation.schema.model_defaults import offer_model_defaults, take_agreed
+from dbfoundation.schema.renames import take_renamed
+from dbfoundation.schema.spelling import adopt_spelling
+from dbfoundation.schema.wanted import DECLARABLE, wanted_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -19,8 +22,7 @@ if TYPE_CHECKING:
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.schema.wanted import Schemas
 
-# The kinds of objects that a model can declare, and the details of them that it cannot.
-DECLARABLE = ("table", "column", "constraint", "index", "sequence")
+# The details of a model's objects that a model cannot declare.
 UNDECLARABLE = {"comment", "row security", "forced row security", "replica identity"}
 # The first schema of a search_path that has a table.
 FIND_SCHEMA = """
@@ -45,16 +47,17 @@ def find_drift(
     path = catalog.search_path(database)
     schemas = {model: _schema_of(database, model, path) for model in models}
     others = {model: _schema_of(database, model, path) for model in _referenced(models)}
-    wanted, restored = wanted_schema(database, schemas, others, path)
+    wanted = wanted_schema(database, schemas, others, path)
     live = _live_schema(database, schemas, path, wanted)
     names = _compared_names(wanted, live, ignored)
-    found, found_restored = (
-        compare(_declarable(live, names), _declarable(objects, names))
-        for objects in (wanted, restored)
-    )
-    # A live schema that was restored from a dump differs from only one of the two.
-    in_both = {(difference.subject, difference.left) for difference in found_restored}
-    return [difference for difference in found if (difference.subject, difference.left) in in_both]
+    live, wanted = _declarable(live, names), _declarable(wanted, names)
+    if not compare(live, wanted):
+        return []
+    offered = offer_model_defaults(database, schemas, live, wanted, path)
+    live = adopt_spelling(database, live, offered, path)
+    wanted = take_agreed(live, wanted, offered)
+    renamed, live, wanted = take_renamed(database, live, wanted, path)
+    return [*renamed, *compare(live, wanted)]
 
 
 def _schema_of(database: PostgresqlDatabase, model: type[Model], path: Sequence[str]) -> str:
@@ -85,9 +88,10 @@ def _live_schema(
     """The objects in the models' schemas, and the models' sequences in the rest of the path."""
     home = {*path[:1], *schemas.values()}
     sequences = {thing.name for thing in wanted if thing.kind == "sequence"}
-    return catalog.read(database, schemas=list(home), path=path) + [
+    rest = [*({*path} - home)]
+    return catalog.read(database, schemas=[*home], path=path, kinds=DECLARABLE) + [
         thing
-        for thing in catalog.read(database, schemas=list({*path} - home), path=path)
+        for thing in catalog.read(database, schemas=rest, path=path, kinds=("table", "sequence"))
         if thing.kind == "sequence" and thing.name in sequences
     ]
 
@@ -124,5 +128,5 @@ def _declarable(objects: Iterable[SchemaObject], names: Collection[str]) -> list
             },
         )
         for thing in objects
-        if thing.kind in DECLARABLE and (thing.name in names or thing.table in names)
+        if thing.name in names or thing.table in names
     ]
