@@ -201,6 +201,10 @@ CHANGES = {
         "ALTER TABLE {t} RESET (fillfactor)",
         "{t}: only the model has WITH (fillfactor=70)",
     ),
+    "toast storage": (
+        "ALTER TABLE {t} SET (toast.autovacuum_enabled = false)",
+        "{t}: only the database has TOAST WITH (autovacuum_enabled=false)",
+    ),
     "storage of a constraint": (
         'ALTER INDEX "Order Books_pkey" SET (fillfactor = 60)',
         '{t}, constraint "Order Books_pkey": only the database has WITH (fillfactor=60)',
@@ -263,6 +267,11 @@ def test_objects_that_a_model_cannot_declare_are_not_compared(live):
         f"COMMENT ON TABLE {BOOKS} IS 'on shelves'",
         f"ALTER TABLE {BOOKS} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
         f"ALTER TABLE {BOOKS} REPLICA IDENTITY FULL",
+        "ALTER TABLE authors CLUSTER ON author_email",
+        f"ALTER TABLE {BOOKS} ALTER title SET STORAGE EXTERNAL, ALTER title SET STATISTICS 500",
+        f"ALTER TABLE {BOOKS} ALTER title SET (n_distinct = 5)",
+        "ALTER INDEX lower_title ALTER 1 SET STATISTICS 500",
+        "COMMENT ON INDEX authors_pkey IS 'unique'",
         "ALTER TABLE authors REPLICA IDENTITY USING INDEX author_email",
         f"CREATE VIEW cheap AS SELECT title FROM {BOOKS} WHERE price < 5",
         "CREATE TYPE mood AS ENUM ('good')",

@@ -284,6 +284,11 @@ KINDS = {
         "DROP FUNCTION of_new",
         "{source}",
     ),
+    "statistics": (
+        "CREATE STATISTICS of_new ON (state IN ('new', 'sent')), note FROM shipment",
+        "DROP STATISTICS of_new",
+        "CREATE STATISTICS of_new {definition} FROM shipment",
+    ),
     "default of a view's column": (
         (
             "CREATE VIEW of_new AS SELECT label FROM shipment; ALTER VIEW of_new ALTER label "

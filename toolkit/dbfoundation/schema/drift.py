@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from dbfoundation.schema.wanted import Schemas
 
 # The details of a model's objects that a model cannot declare.
-UNDECLARABLE = {"comment", "row security", "forced row security", "replica identity"}
+UNDECLARABLE = {
+    *("comment", "comment of its index", "row security", "forced row security"),
+    *("replica identity", "cluster", "tablespace", "storage mode", "statistics", "options"),
+}
 # The first schema of a search_path that has a table.
 FIND_SCHEMA = """
 SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
