@@ -1,7 +1,7 @@
 """The models are compared with the live schema: every change of a table is found."""
 
 import pytest
-from peewee import DeferredForeignKey, ForeignKeyField, IntegerField, Model
+from peewee import SQL, DeferredForeignKey, ForeignKeyField, IntegerField, Model
 
 from tests.bookshop import BOOKS, BOOKSHOP, create_tables, describe_drift
 
@@ -287,6 +287,56 @@ def test_an_ignored_table_is_not_compared(live):
     live.execute_sql(f"ALTER TABLE {BOOKS} DROP stock; DROP TABLE authors CASCADE")
     live.execute_sql('CREATE TABLE "Not Ours" (id serial)')
     assert describe_drift(live, ignored={"Order Books", "authors", "Not Ours"}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "ignored"),
+    [
+        ("CREATE TABLE audit_old (); CREATE TABLE audit_new ()", ["audit_*"]),
+        ('CREATE TABLE "Audit Old" ()', ["Audit*"]),
+        ("ALTER TABLE authors ADD legacy integer", ["authors.legacy"]),
+        ("ALTER TABLE authors ADD old_a integer, ADD old_b integer", ["authors.old_*"]),
+        ("ALTER TABLE authors ADD legacy integer", ["*.legacy"]),
+        ("ALTER TABLE {t} ADD legacy integer; DROP INDEX in_stock", ["Order Books.*"]),
+        ("CREATE INDEX more ON {t} (price)", ["Order Books.more"]),
+        (
+            (
+                "ALTER TABLE {t} DROP CONSTRAINT price_is_positive, "
+                "ADD CONSTRAINT price_is_positive CHECK (price >= 0) NOT VALID"
+            ),
+            ["Order Books.price_is_positive"],
+        ),
+        ('ALTER SEQUENCE "Order Books_id_seq" INCREMENT 5', ["Order Books_id_seq"]),
+    ],
+)
+def test_an_ignored_name_may_be_a_pattern_or_a_part_of_a_table(live, changes, ignored):
+    live.execute_sql(changes.format(t=BOOKS))
+    assert describe_drift(live) != []
+    assert describe_drift(live, ignored=ignored) == []
+
+
+@pytest.mark.parametrize("ignored", ["*_old", "authors.*_old.*", "authors", "audit_?"])
+def test_a_pattern_ignores_nothing_else(live, ignored):
+    live.execute_sql(f"ALTER TABLE {BOOKS} ADD price_old integer; CREATE TABLE audit_new ()")
+    assert describe_drift(live, ignored=[ignored]) == describe_drift(live)
+
+
+def test_a_model_can_declare_a_constraint_as_not_valid_and_a_table_as_unlogged(live):
+    class Draft(Model):
+        number = IntegerField()
+
+    Draft.add_index(SQL("ALTER TABLE draft SET UNLOGGED"))
+    Draft.add_index(SQL("ALTER TABLE draft ADD CONSTRAINT low CHECK (number < 9) NOT VALID"))
+    create_tables(live, Draft)
+    assert describe_drift(live, [*BOOKSHOP, Draft]) == []
+    live.execute_sql("ALTER TABLE draft VALIDATE CONSTRAINT low; ALTER TABLE draft SET LOGGED")
+    assert describe_drift(live, [*BOOKSHOP, Draft]) == [
+        "draft: only the model has UNLOGGED",
+        (
+            "draft, constraint low: the database has CHECK ((number < 9)), "
+            "the model CHECK ((number < 9)) NOT VALID"
+        ),
+    ]
 
 
 def test_a_partition_is_no_difference(live):

@@ -8,6 +8,7 @@ import pytest
 from peewee import (
     SQL,
     Check,
+    CompositeKey,
     ForeignKeyField,
     IntegerField,
     Model,
@@ -194,3 +195,42 @@ def test_an_index_that_names_the_live_schema_and_exists_is_an_error(live, settin
 def test_a_foreign_key_that_names_the_live_schema_is_an_error(live, settings):
     with raises_and_changes_nothing(settings, "the models' SQL uses live tables: authors"):
         find_drift(live, [Pointer], ())
+
+
+class Room(Model):
+    """A table with a key of two columns."""
+
+    house = IntegerField()
+    number = IntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("house", "number")
+
+
+class Booking(Model):
+    """A table that refers to that key, by SQL()."""
+
+    house = IntegerField()
+    number = IntegerField()
+
+    class Meta:
+        constraints = (SQL("FOREIGN KEY (house, number) REFERENCES room (house, number)"),)
+
+
+class SortedBooking(Booking):
+    """The same, created after the table that it refers to."""
+
+    class Meta:
+        table_name = "booking"
+        depends_on = (Room,)
+
+
+def test_sql_that_refers_to_the_table_of_another_model_needs_depends_on(live):
+    with pytest.raises(DatabaseError, match=r'"room" does not exist\nFix: .*Meta\.depends_on'):
+        find_drift(live, [Booking, Room], ())
+    create_tables(live, Room, SortedBooking)
+    with pytest.raises(
+        DatabaseError, match=r"uses live tables: public.room\nFix: .*Meta\.depends_on"
+    ):
+        find_drift(live, [Booking, Room], ())
+    assert describe_drift(live, [*BOOKSHOP, SortedBooking, Room]) == []

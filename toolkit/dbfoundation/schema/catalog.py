@@ -40,8 +40,7 @@ class SchemaObject:
     """One object of a schema.
 
     `table` is the table or view that it belongs to, `details` has its properties by name. `source`
-    is the text of a view or a function. A listing leaves it out, because each version of PostgreSQL
-    writes it differently.
+    is the text of a view or a function, which each version of PostgreSQL writes differently.
     """
 
     kind: str

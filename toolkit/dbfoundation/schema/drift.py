@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from dbfoundation.runtime.models import get_meta
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 UNDECLARABLE = {
     *("comment", "comment of its index", "row security", "forced row security"),
     *("replica identity", "cluster", "tablespace", "storage mode", "statistics", "options"),
+    "sequence persistence",  # follows that of its table
 }
 # The first schema of a search_path that has a table.
 FIND_SCHEMA = """
@@ -38,7 +40,10 @@ ORDER BY pg_catalog.array_position(%s, n.nspname::text) LIMIT 1
 def find_drift(
     database: PostgresqlDatabase, models: Sequence[type[Model]], ignored: Collection[str]
 ) -> list[Difference]:
-    """The differences of the live schema (left) and the models (right), without the ignored tables.
+    """The differences of the live schema (left) and the models (right), without the ignored names.
+
+    An ignored name is that of a table, or of a column, constraint or index with its table's name in
+    front, as in `users.legacy`. In it, `*` and `?` match all characters except a dot.
 
     A model's table is in the schema that the model names, or in the first schema of the session's
     search_path that has a table of this name. A table without a model is a difference only in the
@@ -53,7 +58,7 @@ def find_drift(
     wanted = wanted_schema(database, schemas, others, path)
     live = _live_schema(database, schemas, path, wanted)
     names = _compared_names(wanted, live, ignored)
-    live, wanted = _declarable(live, names), _declarable(wanted, names)
+    live, wanted = (_declarable(side, names, ignored) for side in (live, wanted))
     if not compare(live, wanted):
         return []
     offered = offer_model_defaults(database, schemas, live, wanted, path)
@@ -108,7 +113,7 @@ def _compared_names(
         for thing in [*wanted, *live]
         if thing.kind == "table" and not _is_partition(thing)
     }
-    tables = {name for name in tables if name.replace('"', "") not in ignored}
+    tables = {name for name in tables if not _matches(name, ignored)}
     return tables | {
         thing.name
         for thing in wanted
@@ -121,7 +126,24 @@ def _is_partition(thing: SchemaObject) -> bool:
     return thing.details.get("parents", "").startswith("PARTITION OF")
 
 
-def _declarable(objects: Iterable[SchemaObject], names: Collection[str]) -> list[SchemaObject]:
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a printed name, without its quotes, is one of the patterns."""
+    name = name.replace('"', "")
+    return any(
+        name == pattern or (name.count(".") == pattern.count(".") and fnmatchcase(name, pattern))
+        for pattern in patterns
+    )
+
+
+def _is_ignored(thing: SchemaObject, patterns: Iterable[str]) -> bool:
+    """Whether a part of a table, or a sequence, is ignored by its own name."""
+    has_plain_name = thing.kind in ("constraint", "index")
+    return _matches(f"{thing.table}.{thing.name}" if has_plain_name else thing.name, patterns)
+
+
+def _declarable(
+    objects: Iterable[SchemaObject], names: Collection[str], ignored: Collection[str]
+) -> list[SchemaObject]:
     """The objects of these tables and sequences, reduced to what a model can declare."""
     return [
         replace(
@@ -132,4 +154,5 @@ def _declarable(objects: Iterable[SchemaObject], names: Collection[str]) -> list
         )
         for thing in objects
         if thing.name in names or thing.table in names
+        if not _is_ignored(thing, ignored)
     ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from peewee import DataError, ModelIndex, ProgrammingError
-from psycopg2.errors import DuplicateTable, InsufficientPrivilege
+from psycopg2.errors import DuplicateTable, InsufficientPrivilege, UndefinedTable
 
 from dbfoundation.errors import AccessDeniedError, DatabaseError
 from dbfoundation.runtime.models import get_meta
@@ -39,9 +39,13 @@ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
 AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 AND r.relkind NOT IN ('i', 'I') AND n.nspname !~ '^pg_' AND n.nspname <> ALL(%s)
 """
+DEPENDS_ON = (
+    "If SQL() names the table of another model, put that model into Meta.depends_on, so that its "
+    "table is created first."
+)
 NAME_NO_SCHEMA = (
     "name no schema in SQL(), because it means the live tables: use Meta.schema, an index of "
-    "fields, or a ForeignKeyField."
+    f"fields, or a ForeignKeyField. {DEPENDS_ON}"
 )
 
 
@@ -132,9 +136,10 @@ def _rejection(error: Exception) -> DatabaseError:
         )
     if isinstance(cause, DuplicateTable):
         return DatabaseError(reason, f"give each table and index its own name. Or {NAME_NO_SCHEMA}")
-    return DatabaseError(
-        reason, "correct them in models/, or create in the database what they use."
-    )
+    fix = "correct them in models/, or create in the database what they use."
+    if isinstance(cause, UndefinedTable):
+        fix = f"{fix} {DEPENDS_ON}"
+    return DatabaseError(reason, fix)
 
 
 @contextmanager

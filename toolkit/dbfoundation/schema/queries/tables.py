@@ -205,7 +205,7 @@ SUBQUERIES = {
                 ' START ', s.seqstart, ' INCREMENT ', s.seqincrement,
                 ' MINVALUE ', s.seqmin, ' MAXVALUE ', s.seqmax, ' CACHE ', s.seqcache,
                 CASE WHEN s.seqcycle THEN ' CYCLE' END),
-            'persistence', CASE x.relpersistence WHEN 'u' THEN 'UNLOGGED' END,
+            'sequence persistence', CASE x.relpersistence WHEN 'u' THEN 'UNLOGGED' END,
             'owner', 'OWNED BY ' || o.refobjid::regclass::text || '.'
                 || pg_catalog.quote_ident(a.attname)
         ), NULL, x.tableoid, x.oid
