@@ -116,10 +116,10 @@ def test_no_secret_is_read(everything):
     assert "hunter2" not in str(read(everything))
 
 
-# What a dump has that is a detail of an object, or a part of its definition, here.
+# Entries of a dump that are details of an object here, or parts of its definition.
 DUMPED_AS_DETAIL = {"COMMENT", "DEFAULT", "SEQUENCE OWNED BY", "SHELL TYPE", "PUBLICATION TABLE"}
 DUMPED_AS_DETAIL |= {"TABLE ATTACH", "INDEX ATTACH", "ROW SECURITY"}
-# The kind of what a dump calls differently; of constraints it lists none that a table declares.
+# The kinds of objects that have another name in a dump.
 DUMPED_KINDS = {
     "CHECK CONSTRAINT": "constraint",
     "FK CONSTRAINT": "constraint",

@@ -115,7 +115,7 @@ def live(original):
 
 @pytest.fixture
 def restored(restored_settings):
-    """A connection to the restored database, in a transaction that is rolled back as well."""
+    """A connection to the restored database, in a transaction that is rolled back, too."""
     connection = dedicated(restored_settings, "test")
     with connection.connection_context(), connection.atomic() as transaction:
         yield connection

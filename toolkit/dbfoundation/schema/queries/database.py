@@ -1,4 +1,4 @@
-"""The queries for what belongs to the database as a whole, or has no schema."""
+"""The queries for objects of the whole database, which have no schema."""
 
 SUBQUERIES = {
     "schema": """

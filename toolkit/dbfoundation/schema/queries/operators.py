@@ -1,4 +1,4 @@
-"""The queries for operators and for what extends the type system with functions."""
+"""The queries for operators, casts, conversions and access methods."""
 
 SUBQUERIES = {
     "operator": """
