@@ -80,7 +80,7 @@ CHANGES = {
         "ALTER INDEX in_stock RENAME TO other",
         (
             "{t}, the same index under another name: the database has other, the model in_stock. "
-            "Fix: ALTER INDEX other RENAME TO in_stock; or give the model this name, with name="
+            "Fix: ALTER INDEX other RENAME TO in_stock, or give the model this name with name="
         ),
     ),
     "PK renamed": (
@@ -88,7 +88,7 @@ CHANGES = {
         (
             "{t}, the same constraint under another name: the database has books_pkey, the model "
             '"Order Books_pkey". Fix: ALTER TABLE {t} RENAME CONSTRAINT books_pkey TO '
-            '"Order Books_pkey"; or'
+            '"Order Books_pkey", or'
         ),
     ),
     "new index": (
@@ -281,6 +281,19 @@ def test_objects_that_a_model_cannot_declare_are_not_compared(live):
     ):
         live.execute_sql(statement)
     assert describe_drift(live) == []
+
+
+def test_a_sequence_under_another_name_is_one_difference(live):
+    live.execute_sql('ALTER SEQUENCE "Order Books_id_seq" RENAME TO book_id_seq')
+    same = "the same sequence under another name: the database has"
+    assert describe_drift(live) == [
+        (
+            f'{BOOKS}, {same} book_id_seq, the model "Order Books_id_seq". '
+            'Fix: ALTER SEQUENCE book_id_seq RENAME TO "Order Books_id_seq"'
+        )
+    ]
+    live.execute_sql("ALTER SEQUENCE book_id_seq INCREMENT 5")
+    assert len(describe_drift(live)) == 3
 
 
 def test_an_ignored_table_is_not_compared(live):

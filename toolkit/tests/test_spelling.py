@@ -206,19 +206,19 @@ def test_another_name_in_a_restored_database_is_one_difference(restored):
         "ALTER TABLE shipment RENAME CONSTRAINT state_is_known TO known; CREATE INDEX ours_too ON "
         "shipment (note) WHERE state IN ('new', 'sent')"
     )
-    same, fix = "under another name: the database has", "or give the model this name, with name="
+    same, fix = "under another name: the database has", "or give the model this name with name="
     assert describe_drift(restored, MODELS) == [
         (
             f'"Far Away"."The Depots", the same index {same} "Ours", the model open_depots. '
-            f'Fix: ALTER INDEX "Far Away"."Ours" RENAME TO open_depots; {fix}'
+            f'Fix: ALTER INDEX "Far Away"."Ours" RENAME TO open_depots, {fix}'
         ),
         (
             f"shipment, the same constraint {same} known, the model state_is_known. "
-            f"Fix: ALTER TABLE shipment RENAME CONSTRAINT known TO state_is_known; {fix}"
+            f"Fix: ALTER TABLE shipment RENAME CONSTRAINT known TO state_is_known, {fix}"
         ),
         (
             f"shipment, the same index {same} ours, the model open_ones. "
-            f"Fix: ALTER INDEX ours RENAME TO open_ones; {fix}"
+            f"Fix: ALTER INDEX ours RENAME TO open_ones, {fix}"
         ),
         "shipment, index ours_too: only the database has this index",
     ]
