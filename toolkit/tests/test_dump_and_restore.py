@@ -122,3 +122,35 @@ def test_each_change_of_a_restored_database_is_found(sides):
         "type dom",
         "view other.v",
     ]
+
+
+def test_a_materialized_view_is_compared_without_running_its_query(db):
+    view = "CREATE MATERIALIZED VIEW called AS {} WITH NO DATA"
+    query = "SELECT nextval('calls') WHERE 'a'::varchar IN ('a', 'b')"
+    db.execute_sql(f"CREATE SEQUENCE calls; {view.format(query)}")
+    before = read(db)
+    (text,) = db.execute_sql("SELECT pg_get_viewdef('called'::regclass)").fetchone()
+    db.execute_sql(f"DROP MATERIALIZED VIEW called; {view.format(text.removesuffix(';'))}")
+    assert compare(before, read(db)) != []
+    assert compare_as_parsed(db, before, read(db), ["public"]) == []
+    assert db.execute_sql("SELECT is_called FROM calls").fetchone() == (False,)
+
+
+def test_a_database_that_forbids_new_schemas_is_compared_by_text(db):
+    db.execute_sql("CREATE TABLE t (s varchar CONSTRAINT known CHECK (s IN ('a', 'b')))")
+    before = read(db)
+    query = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'known'"
+    (text,) = db.execute_sql(query).fetchone()
+    db.execute_sql(f"ALTER TABLE t DROP CONSTRAINT known, ADD CONSTRAINT known {text}")
+    assert compare_as_parsed(db, before, read(db), ["public"]) == []
+    db.execute_sql(
+        "CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE EXCEPTION 'no'; END$$; CREATE EVENT TRIGGER no ON ddl_command_start "
+        "WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION forbid()"
+    )
+    found = compare_as_parsed(db, before, read(db), ["public"])
+    assert [difference.subject for difference in found] == [
+        "function forbid()",
+        "event trigger no",
+        "t, constraint known",
+    ]

@@ -15,7 +15,7 @@ from peewee import DatabaseError, OperationalError
 from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import key_of
 from dbfoundation.schema.constants import normalize_default
-from dbfoundation.schema.scratch import create_schemas, execute_text, rename
+from dbfoundation.schema.scratch import execute_text, rename
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 SCHEMA = r'(?:"(?:[^"]|"")+"|[^".(]+)\.'  # in front of a name
 ROUTINE = re.compile(rf"CREATE OR REPLACE (?:FUNCTION|PROCEDURE) ({SCHEMA})")
-# The statement for an object of each kind, except a column and a table, which exist before.
+# The statement for an object of each kind, except a table and its columns, which exist before.
 STATEMENTS = {
     "function": "{moved_source}",
-    "view": "CREATE {variant} VIEW {name} AS {source}",
+    "view": "CREATE {variant} VIEW {name} AS {source} {no_data}",
     "type": "CREATE DOMAIN {name} AS {domain}",
     "constraint": "ALTER TABLE {table} ADD CONSTRAINT {name} {definition}",
     "index": "{moved_definition}",
@@ -44,9 +44,9 @@ STATEMENTS = {
 def is_creatable(thing: SchemaObject) -> bool:
     """Whether an object has a text of which it can be created again on its own."""
     if thing.kind == "constraint":
-        # Another one has no expression, and a foreign key would lock the table it refers to.
+        # No other one has an expression, and a foreign key locks the table that it refers to.
         return thing.details["definition"].startswith(("CHECK", "EXCLUDE"))
-    return thing.kind in (*STATEMENTS, "table", "view", "column")
+    return thing.kind in (*STATEMENTS, "table", "column")
 
 
 def create_again(
@@ -55,7 +55,7 @@ def create_again(
     keys: Collection[Key],
     path: Sequence[str],
 ) -> dict[Key, SchemaObject]:
-    """The objects of these keys as the server prints them when it creates them from their text.
+    """The objects of these keys, with the text that the server prints after it read their own.
 
     Those that it rejects are missing. `objects` has the columns of their tables, too.
     """
@@ -63,7 +63,8 @@ def create_again(
     path = [places.home, *path]
     kinds = {"table", "view"} | {thing.kind for thing in objects if key_of(thing) in keys}
     with database.atomic() as transaction:
-        create_schemas(database, places.schemas)
+        if not _accepts(database, (f"CREATE SCHEMA {name}" for name in places.schemas)):
+            return {}  # an event trigger may forbid it
         catalog.pin_output_settings(database, path)
         created = {key_of(t): t for t in _create(database, objects, keys, places)}
         printed = [
@@ -176,7 +177,8 @@ def _statements(thing: SchemaObject, places: Places) -> Iterable[str]:
             domain=details["definition"].removeprefix("DOMAIN "),
             moved_definition=moved,
             variant=details.get("variant", ""),
-            source=thing.source,
+            source=(thing.source or "").removesuffix(";"),
+            no_data="WITH NO DATA" if details.get("variant") == "MATERIALIZED" else "",
             moved_source=_move_routine(thing, places),
         ),
     )
