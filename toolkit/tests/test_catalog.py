@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from uuid import uuid4
 from zipfile import ZipFile
 
@@ -21,7 +22,15 @@ from dbfoundation.tasks import rendering
 from models import MODELS
 from tests.dumps import dump
 from tests.one_of_everything import DATABASE_STATEMENTS, LISTING, STATEMENTS
-from tests.support import LIBRARY, PROJECT, SERVER_DATA, at_database, execute, local_server
+from tests.support import (
+    LIBRARY,
+    PASSWORD,
+    PROJECT,
+    SERVER_DATA,
+    at_database,
+    execute,
+    local_server,
+)
 
 WHEELS = LIBRARY / ".wheels"
 
@@ -110,6 +119,18 @@ def test_a_change_of_the_database_is_a_difference(everything, change, sentence):
         sentences = [d.describe("before", "after") for d in compare(before, read(everything))]
         transaction.rollback()
     assert [line for line in sentences if line.startswith(sentence)], sentences
+
+
+def test_a_user_without_privileges_reads_all_but_the_options_of_a_user_mapping(
+    everything, own_database
+):
+    name = f"visitor_{uuid4().hex[:8]}"
+    everything.execute_sql(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD.replace('%', '%%')}'")
+    visitor = dedicated(replace(own_database, url=replace(own_database.url, user=name)), "test")
+    with visitor.connection_context():
+        [difference] = compare(read(everything), read(visitor))
+    assert difference.subject == "user mapping of PUBLIC to far"
+    everything.execute_sql(f"DROP ROLE {name}")
 
 
 def test_no_secret_is_read(everything):

@@ -72,7 +72,7 @@ SUBQUERIES = {
                 'PUBLICATION ' || pg_catalog.array_to_string(x.subpublications, ', '),
                 'SLOT ' || pg_catalog.quote_ident(x.subslotname),
                 CASE WHEN NOT x.subenabled THEN 'DISABLED' END)
-        ), NULL, x.tableoid, x.oid
+        ), NULL, 'pg_subscription'::regclass::oid, x.oid  -- every user may read these columns
         FROM pg_subscription x WHERE x.subdbid = (
             SELECT oid FROM pg_database WHERE datname = pg_catalog.current_database()
         )
