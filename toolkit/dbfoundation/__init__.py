@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dbfoundation.runtime.audit import AuditTrail
     from dbfoundation.runtime.audit_entry import audit_context
-    from dbfoundation.runtime.fields import Timestamp6Field
+    from dbfoundation.runtime.fields import Timestamp6Field, generated
     from dbfoundation.runtime.pool import Pool
     from dbfoundation.runtime.prepared import Prepared
     from dbfoundation.runtime.seeding import Row, Seeded, insert_missing
@@ -27,6 +27,7 @@ __all__ = [
     "Settings",
     "Timestamp6Field",
     "audit_context",
+    "generated",
     "insert_missing",
 ]
 
@@ -40,6 +41,7 @@ _MODULES = {
     "Settings": "settings",
     "Timestamp6Field": "runtime.fields",
     "audit_context": "runtime.audit_entry",
+    "generated": "runtime.fields",
     "insert_missing": "runtime.seeding",
 }
 

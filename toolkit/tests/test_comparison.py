@@ -122,6 +122,142 @@ CHANGES = {
         "other.cache: only after has this table",
     ),
     "partition": ("ALTER TABLE parts DETACH PARTITION parts_2026", "FOR VALUES FROM"),
+    "toast storage": (
+        "ALTER TABLE cache SET (toast.autovacuum_enabled = false)",
+        "cache: only after has TOAST WITH (autovacuum_enabled=false)",
+    ),
+    "clustered constraint": (
+        "ALTER TABLE things CLUSTER ON things_pkey",
+        "things, constraint things_pkey: only after has CLUSTER",
+    ),
+    "clustered index": (
+        "ALTER TABLE parts_2026 CLUSTER ON of_2026",
+        "parts_2026, index of_2026: only after has CLUSTER",
+    ),
+    "index's statistics": (
+        "ALTER INDEX lower_name ALTER 1 SET STATISTICS 500",
+        "things, index lower_name: only after has COLUMN 1 STATISTICS 500",
+    ),
+    "constraint's index's comment": (
+        "COMMENT ON INDEX things_pkey IS 'unique'",
+        "things, constraint things_pkey: only after has INDEX COMMENT 'unique'",
+    ),
+    "name of a domain's constraint": (
+        "ALTER DOMAIN percent RENAME CONSTRAINT percent_check TO other",
+        "type percent: before has DOMAIN",
+    ),
+    "comment of a domain's constraint": (
+        "COMMENT ON CONSTRAINT percent_check ON DOMAIN percent IS 'low'",
+        "type percent: only after has COMMENT ON percent_check 'low'",
+    ),
+    "comment of a composite type's attribute": (
+        "COMMENT ON COLUMN place.x IS 'left'",
+        "type place: only after has COMMENT ON x 'left'",
+    ),
+    "range's parts": (
+        (
+            "DROP TYPE span; CREATE TYPE span AS RANGE "
+            "(subtype = integer, subtype_diff = int4range_subdiff, multirange_type_name = spans)"
+        ),
+        "after RANGE OF integer SUBTYPE_DIFF int4range_subdiff MULTIRANGE spans",
+    ),
+    "aggregate's parts": (
+        (
+            "CREATE OR REPLACE AGGREGATE total(integer) "
+            "(SFUNC = int4pl, STYPE = integer, COMBINEFUNC = int4pl, PARALLEL = SAFE)"
+        ),
+        "after int4pl integer COMBINEFUNC int4pl",
+    ),
+    "materialized view's population": (
+        "REFRESH MATERIALIZED VIEW counts WITH NO DATA",
+        "view counts: only after has WITH NO DATA",
+    ),
+    "column's storage": (
+        'ALTER TABLE things ALTER "Name" SET STORAGE EXTERNAL',
+        'things."Name": only after has STORAGE EXTERNAL',
+    ),
+    "column's compression": (
+        'ALTER TABLE things ALTER "Name" SET COMPRESSION pglz',
+        'things."Name": only after has COMPRESSION pglz',
+    ),
+    "column's statistics": (
+        'ALTER TABLE things ALTER "Name" SET STATISTICS 500',
+        'things."Name": only after has STATISTICS 500',
+    ),
+    "column's options": (
+        'ALTER TABLE things ALTER "Name" SET (n_distinct = 5)',
+        'things."Name": only after has WITH (n_distinct=5)',
+    ),
+    "extended statistics": (
+        "DROP STATISTICS of_things; CREATE STATISTICS of_things ON feels, share FROM things",
+        "things, statistics of_things: before has (ndistinct) ON feels, share, after (ndistinct,",
+    ),
+    "target of extended statistics": (
+        "ALTER STATISTICS of_things SET STATISTICS 500",
+        "things, statistics of_things: only after has STATISTICS 500",
+    ),
+    "function's security": (
+        "ALTER FUNCTION one(integer) SECURITY DEFINER SET search_path = pg_catalog",
+        "function one(integer): only after has SECURITY DEFINER",
+    ),
+    "function's cost": (
+        "ALTER FUNCTION one(integer) COST 7",
+        "function one(integer): only after has COST 7",
+    ),
+    "publication": (
+        "ALTER PUBLICATION news SET (publish = 'insert, update')",
+        "(publish = 'insert'), after FOR TABLE things (id, share) WHERE (id > 0) WITH (publish =",
+    ),
+    "publication's tables": (
+        "ALTER PUBLICATION news SET TABLE parts",
+        "publication news: before has FOR TABLE things (id, share) WHERE (id > 0)",
+    ),
+    "operator": (
+        "ALTER OPERATOR === (integer, integer) SET (RESTRICT = eqsel)",
+        "operator ===(integer,integer): before has FUNCTION int4eq, after FUNCTION int4eq RESTRICT",
+    ),
+    "operator class": (
+        "DROP OPERATOR CLASS int_ops USING btree",
+        "operator class int_ops USING btree: only before has this operator class",
+    ),
+    "operator family": (
+        "ALTER OPERATOR FAMILY ints USING btree ADD OPERATOR 1 < (integer, integer)",
+        "after OPERATOR 1 <(integer,integer), OPERATOR 3 =(integer,integer)",
+    ),
+    "cast": (
+        "DROP CAST (based AS text); CREATE CAST (based AS text) WITH INOUT",
+        "cast (based AS text): before has WITH INOUT AS ASSIGNMENT, after WITH INOUT",
+    ),
+    "base type": ("ALTER TYPE based SET (STORAGE = extended)", "type based: before has BASE"),
+    "conversion": ("DROP CONVERSION latin", "conversion latin: only before has this conversion"),
+    "collation": (
+        """DROP COLLATION by_code; CREATE COLLATION by_code FROM "POSIX\"""",
+        "collation by_code: before has libc LC_COLLATE 'C' LC_CTYPE 'C', after libc LC_COLLATE",
+    ),
+    "text search configuration": (
+        "ALTER TEXT SEARCH CONFIGURATION finding DROP MAPPING FOR asciiword",
+        "asciiword wordy, asciiword simple, after PARSER",
+    ),
+    "text search dictionary": (
+        "ALTER TEXT SEARCH DICTIONARY wordy (accept = true)",
+        "before has TEMPLATE pg_catalog.simple accept = 'false', after",
+    ),
+    "text search template": (
+        "DROP TEXT SEARCH TEMPLATE simply",
+        "text search template simply: only before has this text search template",
+    ),
+    "text search parser": (
+        "DROP TEXT SEARCH PARSER parsing",
+        "text search parser parsing: only before has this text search parser",
+    ),
+    "unlogged sequence": (
+        "ALTER SEQUENCE numbers SET UNLOGGED",
+        "sequence numbers: only after has UNLOGGED",
+    ),
+    "typed table": (
+        "DROP TABLE other.things; CREATE TABLE other.things OF place",
+        "other.things: only after has OF place",
+    ),
     "materialized view's index": (
         "CREATE INDEX of_counts ON counts (number)",
         "counts, index of_counts: only after has this index",
@@ -163,3 +299,15 @@ def test_the_order_of_columns_is_no_difference(changeable, before):
     changeable.execute_sql("ALTER TABLE cache ADD key serial")
     changeable.execute_sql("CREATE RULE quiet AS ON DELETE TO cache DO INSTEAD NOTHING")
     assert compare(before, read(changeable)) == []
+
+
+def test_an_extension_that_is_moved_or_updated_is_a_difference(changeable):
+    changeable.execute_sql("CREATE EXTENSION pg_stat_statements VERSION '1.9'")
+    older = read(changeable)
+    changeable.execute_sql("ALTER EXTENSION pg_stat_statements UPDATE TO '1.10'")
+    changeable.execute_sql("ALTER EXTENSION pg_stat_statements SET SCHEMA other")
+    sentences = [d.describe("before", "after") for d in compare(older, read(changeable))]
+    assert sentences == [
+        "extension pg_stat_statements: before has SCHEMA public, after SCHEMA other",
+        "extension pg_stat_statements: before has VERSION 1.9, after VERSION 1.10",
+    ]

@@ -45,6 +45,31 @@ def test_db_schema_lists_every_object_of_a_table(app, settings):
     assert column.items() <= listed["schema"][-5].items()
 
 
+def test_db_schema_shows_how_a_function_runs_and_with_a_flag_its_text(app, settings):
+    execute(
+        settings,
+        "CREATE FUNCTION one() RETURNS integer LANGUAGE sql STABLE SECURITY DEFINER "
+        r"SET search_path = pg_catalog AS E'SELECT\n  1'; CREATE VIEW two AS SELECT 2 AS number",
+    )
+    line = (
+        "function one()  RETURNS integer LANGUAGE sql STABLE SECURITY DEFINER "
+        "SET search_path=pg_catalog"
+    )
+    listed = app.invoke("db-schema").stdout.splitlines()
+    assert line in listed
+    assert "AS $function$" not in str(listed)
+    assert {*listed} < {*app.invoke("db-schema", "--source").stdout.splitlines()}
+    text = app.invoke("db-schema", "--source").stdout
+    assert f"{line}\n    CREATE OR REPLACE FUNCTION public.one()\n" in text
+    assert "    AS $function$SELECT\n      1$function$\n" in text
+    assert "view two\n    SELECT 2 AS number;\n  number  integer\n" in text
+    things = json.loads(app.invoke("db-schema", "--json").stdout)["schema"]
+    sources = {thing["name"]: thing["source"] for thing in things if "source" in thing}
+    assert sources.keys() == {"one()", "two"}
+    assert sources["one()"].endswith("AS $function$SELECT\n  1$function$")
+    assert sources["two"] == "SELECT 2 AS number;"
+
+
 def test_db_schema_of_a_second_migration_from_nothing_is_the_same(app, settings):
     first = app.invoke("migrate-up", "db-schema").stdout.partition(f"{settings.url}\n")[2]
     execute(settings, "DROP TABLE audit_log, migratehistory, sessions")

@@ -1,7 +1,7 @@
 """The models are compared with the live schema: every change of a table is found."""
 
 import pytest
-from peewee import DeferredForeignKey, ForeignKeyField, IntegerField, Model
+from peewee import SQL, DeferredForeignKey, ForeignKeyField, IntegerField, Model
 
 from tests.bookshop import BOOKS, BOOKSHOP, create_tables, describe_drift
 
@@ -78,7 +78,18 @@ CHANGES = {
     ),
     "index renamed": (
         "ALTER INDEX in_stock RENAME TO other",
-        "{t}, index other: only the database has this index",
+        (
+            "{t}, the same index under another name: the database has other, the model in_stock. "
+            "Fix: ALTER INDEX other RENAME TO in_stock, or give the model this name with name="
+        ),
+    ),
+    "PK renamed": (
+        'ALTER TABLE {t} RENAME CONSTRAINT "Order Books_pkey" TO books_pkey',
+        (
+            "{t}, the same constraint under another name: the database has books_pkey, the model "
+            '"Order Books_pkey". Fix: ALTER TABLE {t} RENAME CONSTRAINT books_pkey TO '
+            '"Order Books_pkey", or'
+        ),
     ),
     "new index": (
         "CREATE INDEX more ON {t} (price)",
@@ -190,6 +201,10 @@ CHANGES = {
         "ALTER TABLE {t} RESET (fillfactor)",
         "{t}: only the model has WITH (fillfactor=70)",
     ),
+    "toast storage": (
+        "ALTER TABLE {t} SET (toast.autovacuum_enabled = false)",
+        "{t}: only the database has TOAST WITH (autovacuum_enabled=false)",
+    ),
     "storage of a constraint": (
         'ALTER INDEX "Order Books_pkey" SET (fillfactor = 60)',
         '{t}, constraint "Order Books_pkey": only the database has WITH (fillfactor=60)',
@@ -252,6 +267,11 @@ def test_objects_that_a_model_cannot_declare_are_not_compared(live):
         f"COMMENT ON TABLE {BOOKS} IS 'on shelves'",
         f"ALTER TABLE {BOOKS} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
         f"ALTER TABLE {BOOKS} REPLICA IDENTITY FULL",
+        "ALTER TABLE authors CLUSTER ON author_email",
+        f"ALTER TABLE {BOOKS} ALTER title SET STORAGE EXTERNAL, ALTER title SET STATISTICS 500",
+        f"ALTER TABLE {BOOKS} ALTER title SET (n_distinct = 5)",
+        "ALTER INDEX lower_title ALTER 1 SET STATISTICS 500",
+        "COMMENT ON INDEX authors_pkey IS 'unique'",
         "ALTER TABLE authors REPLICA IDENTITY USING INDEX author_email",
         f"CREATE VIEW cheap AS SELECT title FROM {BOOKS} WHERE price < 5",
         "CREATE TYPE mood AS ENUM ('good')",
@@ -263,10 +283,73 @@ def test_objects_that_a_model_cannot_declare_are_not_compared(live):
     assert describe_drift(live) == []
 
 
+def test_a_sequence_under_another_name_is_one_difference(live):
+    live.execute_sql('ALTER SEQUENCE "Order Books_id_seq" RENAME TO book_id_seq')
+    same = "the same sequence under another name: the database has"
+    assert describe_drift(live) == [
+        (
+            f'{BOOKS}, {same} book_id_seq, the model "Order Books_id_seq". '
+            'Fix: ALTER SEQUENCE book_id_seq RENAME TO "Order Books_id_seq"'
+        )
+    ]
+    live.execute_sql("ALTER SEQUENCE book_id_seq INCREMENT 5")
+    assert len(describe_drift(live)) == 3
+
+
 def test_an_ignored_table_is_not_compared(live):
     live.execute_sql(f"ALTER TABLE {BOOKS} DROP stock; DROP TABLE authors CASCADE")
     live.execute_sql('CREATE TABLE "Not Ours" (id serial)')
     assert describe_drift(live, ignored={"Order Books", "authors", "Not Ours"}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "ignored"),
+    [
+        ("CREATE TABLE audit_old (); CREATE TABLE audit_new ()", ["audit_*"]),
+        ('CREATE TABLE "Audit Old" ()', ["Audit*"]),
+        ("ALTER TABLE authors ADD legacy integer", ["authors.legacy"]),
+        ("ALTER TABLE authors ADD old_a integer, ADD old_b integer", ["authors.old_*"]),
+        ("ALTER TABLE authors ADD legacy integer", ["*.legacy"]),
+        ("ALTER TABLE {t} ADD legacy integer; DROP INDEX in_stock", ["Order Books.*"]),
+        ("CREATE INDEX more ON {t} (price)", ["Order Books.more"]),
+        (
+            (
+                "ALTER TABLE {t} DROP CONSTRAINT price_is_positive, "
+                "ADD CONSTRAINT price_is_positive CHECK (price >= 0) NOT VALID"
+            ),
+            ["Order Books.price_is_positive"],
+        ),
+        ('ALTER SEQUENCE "Order Books_id_seq" INCREMENT 5', ["Order Books_id_seq"]),
+    ],
+)
+def test_an_ignored_name_may_be_a_pattern_or_a_part_of_a_table(live, changes, ignored):
+    live.execute_sql(changes.format(t=BOOKS))
+    assert describe_drift(live) != []
+    assert describe_drift(live, ignored=ignored) == []
+
+
+@pytest.mark.parametrize("ignored", ["*_old", "authors.*_old.*", "authors", "audit_?"])
+def test_a_pattern_ignores_nothing_else(live, ignored):
+    live.execute_sql(f"ALTER TABLE {BOOKS} ADD price_old integer; CREATE TABLE audit_new ()")
+    assert describe_drift(live, ignored=[ignored]) == describe_drift(live)
+
+
+def test_a_model_can_declare_a_constraint_as_not_valid_and_a_table_as_unlogged(live):
+    class Draft(Model):
+        number = IntegerField()
+
+    Draft.add_index(SQL("ALTER TABLE draft SET UNLOGGED"))
+    Draft.add_index(SQL("ALTER TABLE draft ADD CONSTRAINT low CHECK (number < 9) NOT VALID"))
+    create_tables(live, Draft)
+    assert describe_drift(live, [*BOOKSHOP, Draft]) == []
+    live.execute_sql("ALTER TABLE draft VALIDATE CONSTRAINT low; ALTER TABLE draft SET LOGGED")
+    assert describe_drift(live, [*BOOKSHOP, Draft]) == [
+        "draft: only the model has UNLOGGED",
+        (
+            "draft, constraint low: the database has CHECK ((number < 9)), "
+            "the model CHECK ((number < 9)) NOT VALID"
+        ),
+    ]
 
 
 def test_a_partition_is_no_difference(live):

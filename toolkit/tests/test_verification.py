@@ -193,6 +193,32 @@ def test_a_rollback_that_fails_on_rows_is_faulty_with_a_seed(prove, settings):
     assert "is violated by some row" in results[-1].problems[0]
 
 
+KNOWN = """
+    ALTER TABLE sessions ADD state varchar(10),
+        ADD CONSTRAINT known CHECK (state IN ('new', 'sent'));
+    CREATE VIEW known_ones AS SELECT sid FROM sessions WHERE state IN ('new', 'sent')
+"""
+KNOWN_AS_PRINTED = """
+    ALTER TABLE sessions ADD CONSTRAINT known CHECK (state::text = ANY (
+        ARRAY['new'::character varying, 'sent'::character varying]::text[]));
+    CREATE VIEW known_ones AS SELECT sessions.sid FROM sessions WHERE state::text = ANY (
+        ARRAY['new'::character varying, 'sent'::character varying]::text[])
+"""
+
+
+def test_a_rollback_that_restores_definitions_as_the_server_prints_them_is_verified(prove):
+    drop = "DROP VIEW known_ones; ALTER TABLE sessions DROP CONSTRAINT known"
+    other = KNOWN_AS_PRINTED.replace("sent", "lost")
+    files = {
+        "001_before": BEFORE,
+        "002_known": file(KNOWN, f"{drop}, DROP state"),
+        "003_drop": file(drop, KNOWN_AS_PRINTED),
+    }
+    assert faulty(prove(files)) == []
+    results = prove(files | {"003_drop": file(drop, other)})
+    assert [len(result.problems) for result in results] == [0, 0, 2]
+
+
 def test_a_temporary_table_is_no_problem(prove):
     moving = file("CREATE TEMP TABLE moving AS SELECT 1", "SELECT 1")
     assert faulty(prove({"001_moving": moving, "002_after": AFTER})) == []

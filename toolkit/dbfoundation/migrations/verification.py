@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dbfoundation.errors import MigrationFailedError
 from dbfoundation.migrations.history_table import TABLE
 from dbfoundation.schema import catalog
-from dbfoundation.schema.comparison import compare
+from dbfoundation.schema.spelling import compare_as_parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -153,9 +153,8 @@ class Proof:
             if isinstance(error.__cause__, KeyboardInterrupt) or not self._is_connected():
                 raise
             return [str(error)]
-        return [
-            difference.describe(*sides) for difference in compare(self._read_schema(), expected)
-        ]
+        found = compare_as_parsed(self.engine.database, self._read_schema(), expected, self.path)
+        return [difference.describe(*sides) for difference in found]
 
     def _is_connected(self) -> bool:
         return not self.engine.database.connection().closed

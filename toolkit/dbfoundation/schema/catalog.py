@@ -19,7 +19,7 @@ from psycopg2.extensions import quote_ident
 from dbfoundation.schema.queries import NAMESPACES, QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from peewee import PostgresqlDatabase
 
@@ -40,8 +40,7 @@ class SchemaObject:
     """One object of a schema.
 
     `table` is the table or view that it belongs to, `details` has its properties by name. `source`
-    is the text of a view or a function. A listing leaves it out, because each version of PostgreSQL
-    writes it differently.
+    is the text of a view or a function, which each version of PostgreSQL writes differently.
     """
 
     kind: str
@@ -85,26 +84,31 @@ def read(
     *,
     schemas: Sequence[str] | None = None,
     path: Sequence[str] | None = None,
+    kinds: Collection[str] = KINDS,
 ) -> list[SchemaObject]:
     """The objects of some schemas, or of all except the server's own.
 
     Objects in the schemas of `path` have plain names, all others qualified ones. The default path
-    is the schema in which the session creates.
+    is the schema in which the session creates. `kinds` with parts of tables and views must have
+    these, too.
     """
     with database.atomic() as transaction:
         pin_output_settings(database, search_path(database)[:1] if path is None else path)
-        rows = _rows(database, schemas)
+        rows = _rows(database, schemas, kinds)
         transaction.rollback()  # restores the session's settings
     return [_object_from(kind, row) for kind, row in _sort(rows)]
 
 
-def _rows(database: PostgresqlDatabase, schemas: Sequence[str] | None) -> list[tuple[str, Row]]:
+def _rows(
+    database: PostgresqlDatabase, schemas: Sequence[str] | None, kinds: Collection[str]
+) -> list[tuple[str, Row]]:
     """The kind and the row of each object."""
     chosen = {"schemas": None if schemas is None else list(schemas)}
     namespaces = [oid for (oid,) in database.execute_sql(NAMESPACES, chosen).fetchall()]
     return [
         (kind, row)
         for kind, query in QUERIES.items()
+        if kind in kinds
         for row in database.execute_sql(query, {"namespaces": namespaces}).fetchall()
     ]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from dbfoundation.runtime.models import get_meta
 from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import compare
-from dbfoundation.schema.wanted import wanted_schema
+from dbfoundation.schema.model_defaults import offer_model_defaults, take_agreed
+from dbfoundation.schema.renames import take_renamed
+from dbfoundation.schema.spelling import adopt_spelling
+from dbfoundation.schema.wanted import DECLARABLE, wanted_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -19,9 +23,12 @@ if TYPE_CHECKING:
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.schema.wanted import Schemas
 
-# The kinds of objects that a model can declare, and the details of them that it cannot.
-DECLARABLE = ("table", "column", "constraint", "index", "sequence")
-UNDECLARABLE = {"comment", "row security", "forced row security", "replica identity"}
+# The details of a model's objects that a model cannot declare.
+UNDECLARABLE = {
+    *("comment", "comment of its index", "row security", "forced row security"),
+    *("replica identity", "cluster", "tablespace", "storage mode", "statistics", "options"),
+    "sequence persistence",  # follows that of its table
+}
 # The first schema of a search_path that has a table.
 FIND_SCHEMA = """
 SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -33,7 +40,10 @@ ORDER BY pg_catalog.array_position(%s, n.nspname::text) LIMIT 1
 def find_drift(
     database: PostgresqlDatabase, models: Sequence[type[Model]], ignored: Collection[str]
 ) -> list[Difference]:
-    """The differences of the live schema (left) and the models (right), without the ignored tables.
+    """The differences of the live schema (left) and the models (right), without the ignored names.
+
+    An ignored name is that of a table, or of a column, constraint or index with its table's name in
+    front, as in `users.legacy`. In it, `*` and `?` match all characters except a dot.
 
     A model's table is in the schema that the model names, or in the first schema of the session's
     search_path that has a table of this name. A table without a model is a difference only in the
@@ -45,16 +55,17 @@ def find_drift(
     path = catalog.search_path(database)
     schemas = {model: _schema_of(database, model, path) for model in models}
     others = {model: _schema_of(database, model, path) for model in _referenced(models)}
-    wanted, restored = wanted_schema(database, schemas, others, path)
+    wanted = wanted_schema(database, schemas, others, path)
     live = _live_schema(database, schemas, path, wanted)
     names = _compared_names(wanted, live, ignored)
-    found, found_restored = (
-        compare(_declarable(live, names), _declarable(objects, names))
-        for objects in (wanted, restored)
-    )
-    # A live schema that was restored from a dump differs from only one of the two.
-    in_both = {(difference.subject, difference.left) for difference in found_restored}
-    return [difference for difference in found if (difference.subject, difference.left) in in_both]
+    live, wanted = (_declarable(side, names, ignored) for side in (live, wanted))
+    if not compare(live, wanted):
+        return []
+    offered = offer_model_defaults(database, schemas, live, wanted, path)
+    live = adopt_spelling(database, live, offered, path)
+    wanted = take_agreed(live, wanted, offered)
+    renamed, live, wanted = take_renamed(database, live, wanted, path)
+    return [*renamed, *compare(live, wanted)]
 
 
 def _schema_of(database: PostgresqlDatabase, model: type[Model], path: Sequence[str]) -> str:
@@ -85,9 +96,10 @@ def _live_schema(
     """The objects in the models' schemas, and the models' sequences in the rest of the path."""
     home = {*path[:1], *schemas.values()}
     sequences = {thing.name for thing in wanted if thing.kind == "sequence"}
-    return catalog.read(database, schemas=list(home), path=path) + [
+    rest = [*({*path} - home)]
+    return catalog.read(database, schemas=[*home], path=path, kinds=DECLARABLE) + [
         thing
-        for thing in catalog.read(database, schemas=list({*path} - home), path=path)
+        for thing in catalog.read(database, schemas=rest, path=path, kinds=("table", "sequence"))
         if thing.kind == "sequence" and thing.name in sequences
     ]
 
@@ -101,7 +113,7 @@ def _compared_names(
         for thing in [*wanted, *live]
         if thing.kind == "table" and not _is_partition(thing)
     }
-    tables = {name for name in tables if name.replace('"', "") not in ignored}
+    tables = {name for name in tables if not _matches(name, ignored)}
     return tables | {
         thing.name
         for thing in wanted
@@ -114,7 +126,24 @@ def _is_partition(thing: SchemaObject) -> bool:
     return thing.details.get("parents", "").startswith("PARTITION OF")
 
 
-def _declarable(objects: Iterable[SchemaObject], names: Collection[str]) -> list[SchemaObject]:
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a printed name, without its quotes, is one of the patterns."""
+    name = name.replace('"', "")
+    return any(
+        name == pattern or (name.count(".") == pattern.count(".") and fnmatchcase(name, pattern))
+        for pattern in patterns
+    )
+
+
+def _is_ignored(thing: SchemaObject, patterns: Iterable[str]) -> bool:
+    """Whether a part of a table, or a sequence, is ignored by its own name."""
+    has_plain_name = thing.kind in ("constraint", "index")
+    return _matches(f"{thing.table}.{thing.name}" if has_plain_name else thing.name, patterns)
+
+
+def _declarable(
+    objects: Iterable[SchemaObject], names: Collection[str], ignored: Collection[str]
+) -> list[SchemaObject]:
     """The objects of these tables and sequences, reduced to what a model can declare."""
     return [
         replace(
@@ -124,5 +153,6 @@ def _declarable(objects: Iterable[SchemaObject], names: Collection[str]) -> list
             },
         )
         for thing in objects
-        if thing.kind in DECLARABLE and (thing.name in names or thing.table in names)
+        if thing.name in names or thing.table in names
+        if not _is_ignored(thing, ignored)
     ]

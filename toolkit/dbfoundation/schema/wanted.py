@@ -7,18 +7,17 @@ type and definition in its own words.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from peewee import DataError, ModelIndex, ProgrammingError
-from psycopg2.errors import DuplicateTable, InsufficientPrivilege
-from psycopg2.extensions import quote_ident
+from psycopg2.errors import DuplicateTable, InsufficientPrivilege, UndefinedTable
 
 from dbfoundation.errors import AccessDeniedError, DatabaseError
 from dbfoundation.runtime.models import get_meta
 from dbfoundation.runtime.server_errors import driver_error, server_message
 from dbfoundation.schema import catalog
+from dbfoundation.schema.scratch import create_schemas, rename
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,24 +28,8 @@ if TYPE_CHECKING:
 
     Schemas = Mapping[type[Model], str]  # the schema of each model's table
 
-# The statements that create the constraints and indexes of some schemas again.
-DEFINITIONS = """
-SELECT pg_catalog.format('ALTER TABLE %%I.%%I DROP CONSTRAINT %%I, ADD CONSTRAINT %%I %%s',
-    n.nspname, r.relname, c.conname, c.conname, pg_catalog.pg_get_constraintdef(c.oid))
-FROM pg_catalog.pg_constraint c
-JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
-WHERE n.nspname = ANY(%(schemas)s) AND c.contype = 'c' AND c.coninhcount = 0
-UNION ALL
-SELECT pg_catalog.format('DROP INDEX %%I.%%I; %%s',
-    n.nspname, r.relname, pg_catalog.pg_get_indexdef(r.oid))
-FROM pg_catalog.pg_index i
-JOIN pg_catalog.pg_class r ON r.oid = i.indexrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
-WHERE n.nspname = ANY(%(schemas)s)
-AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conindid = r.oid)
-"""
-
+# The kinds of objects that a model can declare.
+DECLARABLE = ("table", "column", "constraint", "index", "sequence")
 # The tables outside of the scratch schemas that this transaction keeps others from writing.
 LOCKED_TABLES = """
 SELECT DISTINCT r.oid, r.oid::regclass::text FROM pg_catalog.pg_locks l
@@ -56,26 +39,30 @@ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
 AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 AND r.relkind NOT IN ('i', 'I') AND n.nspname !~ '^pg_' AND n.nspname <> ALL(%s)
 """
+DEPENDS_ON = (
+    "If SQL() names the table of another model, put that model into Meta.depends_on, so that its "
+    "table is created first."
+)
 NAME_NO_SCHEMA = (
     "name no schema in SQL(), because it means the live tables: use Meta.schema, an index of "
-    "fields, or a ForeignKeyField."
+    f"fields, or a ForeignKeyField. {DEPENDS_ON}"
 )
 
 
 def wanted_schema(
     database: PostgresqlDatabase, schemas: Schemas, others: Schemas, path: Sequence[str]
-) -> tuple[list[SchemaObject], list[SchemaObject]]:
+) -> list[SchemaObject]:
     """The models' tables on this server, under the names of the schemas that they belong to.
 
-    `others` are the models that these refer to, and `path` is the session's search_path. The second
-    list is the first one as a dump and restore would change it. Raises as find_drift() does.
+    `others` are the models that these refer to, and `path` is the session's search_path. Raises as
+    find_drift() does.
     """
     token = f"wanted_{uuid4().hex}"
     own, referenced = _scratch_schemas(token, schemas), _scratch_schemas(f"{token}_others", others)
     scratch = own | referenced
     scratch_path = _with_scratch_schemas(path, scratch)
     with database.atomic() as transaction:
-        _create_schemas(database, scratch)
+        create_schemas(database, scratch)
         catalog.pin_output_settings(database, scratch_path)
         with (
             _refuse_live_tables(database, list(scratch)),
@@ -83,11 +70,9 @@ def wanted_schema(
         ):
             _create_tables(database, list(schemas), list(others))
         names = {name: _quote(database, schema) for name, schema in scratch.items()}
-        created = catalog.read(database, schemas=list(own), path=scratch_path)
-        _restore_definitions(database, list(own))
-        restored = catalog.read(database, schemas=list(own), path=scratch_path)
+        created = catalog.read(database, schemas=[*own], path=scratch_path, kinds=DECLARABLE)
         transaction.rollback()
-    return [_rename(thing, names) for thing in created], [_rename(t, names) for t in restored]
+    return [rename(thing, names) for thing in created]
 
 
 def _scratch_schemas(token: str, schemas: Schemas) -> dict[str, str]:
@@ -113,38 +98,10 @@ def _invert(scratch: Mapping[str, str], schemas: Schemas) -> dict[type[Model], s
     return {model: names[schema] for model, schema in schemas.items()}
 
 
-def _restore_definitions(database: PostgresqlDatabase, schemas: Sequence[str]) -> None:
-    """Create every CHECK, and every index without a constraint, again from its definition.
-
-    A dump and restore does the same, and then the server prints some definitions differently: an
-    IN on a varchar gets casts. Without the second form, a restored database would differ from its
-    models.
-    """
-    for (statement,) in database.execute_sql(DEFINITIONS, {"schemas": schemas}).fetchall():
-        database.execute_sql(statement.replace("%", "%%"))  # the driver replaces a single %
-
-
 def _quote(database: PostgresqlDatabase, name: str) -> str:
     """The name as the server writes it; the driver's quote_ident() would quote every name."""
     (quoted,) = database.execute_sql("SELECT pg_catalog.quote_ident(%s::text)", (name,)).fetchone()
     return str(quoted)
-
-
-def _create_schemas(database: PostgresqlDatabase, names: Iterable[str]) -> None:
-    try:
-        for name in names:
-            database.execute_sql(f"CREATE SCHEMA {name}")
-    except ProgrammingError as error:
-        if not isinstance(driver_error(error), InsufficientPrivilege):
-            raise
-        connection = database.connection()
-        name, user = (
-            quote_ident(word, connection) for word in (connection.info.dbname, connection.info.user)
-        )
-        raise AccessDeniedError(
-            f"the models cannot be created in a scratch schema: {_reason(error)}",
-            f"GRANT CREATE ON DATABASE {name} TO {user}. The scratch schema is rolled back.",
-        ) from error
 
 
 def _create_tables(
@@ -179,9 +136,10 @@ def _rejection(error: Exception) -> DatabaseError:
         )
     if isinstance(cause, DuplicateTable):
         return DatabaseError(reason, f"give each table and index its own name. Or {NAME_NO_SCHEMA}")
-    return DatabaseError(
-        reason, "correct them in models/, or create in the database what they use."
-    )
+    fix = "correct them in models/, or create in the database what they use."
+    if isinstance(cause, UndefinedTable):
+        fix = f"{fix} {DEPENDS_ON}"
+    return DatabaseError(reason, fix)
 
 
 @contextmanager
@@ -204,22 +162,6 @@ def _locked_tables(database: PostgresqlDatabase, scratch: Sequence[str]) -> dict
 
 def _reason(error: Exception) -> str:
     return server_message(error) or str(error)
-
-
-def _rename(thing: SchemaObject, names: Mapping[str, str]) -> SchemaObject:
-    """The object with the names of the live schemas instead of the scratch schemas."""
-
-    def rename(text: str) -> str:
-        for scratch, schema in names.items():
-            text = text.replace(f"{scratch}.", f"{schema}.")
-        return text
-
-    return replace(
-        thing,
-        name=rename(thing.name),
-        table=thing.table and rename(thing.table),
-        details={name: rename(text) for name, text in thing.details.items()},
-    )
 
 
 @contextmanager

@@ -83,8 +83,12 @@ def db_shell(c: Context) -> None:
         raise Exit(code=code)
 
 
-@command(changes=False, json=JSON)
-def db_schema(c: Context, json: bool = False) -> None:
+@command(
+    changes=False,
+    json=JSON,
+    source="print the text of each view and function, too; --json always has it",
+)
+def db_schema(c: Context, json: bool = False, source: bool = False) -> None:
     """List the live schema with all of its objects."""
     from dbfoundation.runtime.connection import connected, dedicated
     from dbfoundation.schema import catalog
@@ -97,7 +101,7 @@ def db_schema(c: Context, json: bool = False) -> None:
     if json:
         print_json(rendering.schema_json(schema, settings))
     else:
-        print_lines(rendering.schema(schema))
+        print_lines(rendering.schema(schema, with_source=source))
 
 
 def _server(project: Project, via: str | None = None) -> DevelopmentServer:

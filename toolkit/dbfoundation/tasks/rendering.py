@@ -139,7 +139,8 @@ def check_json(
             if s.problem not in (None, UNKNOWN)
         ],
         "differences": [
-            {"subject": d.subject, "database": d.left, "model": d.right} for d in differences
+            {"subject": d.subject, "database": d.left, "model": d.right, "fix": d.fix}
+            for d in differences
         ],
         "error": not_compared,
     }
@@ -164,7 +165,7 @@ def proof_total(results: Sequence[ProofResult], seconds: float, settings: Settin
     )
 
 
-def schema(objects: Sequence[SchemaObject]) -> Iterator[str]:
+def schema(objects: Sequence[SchemaObject], *, with_source: bool = False) -> Iterator[str]:
     from dbfoundation.schema.catalog import one_line
 
     widths: Counter[str | None] = Counter()
@@ -175,11 +176,14 @@ def schema(objects: Sequence[SchemaObject]) -> Iterator[str]:
         indent, width = ("  ", widths[thing.table]) if thing.table else ("", 0)
         details = " ".join(thing.details.values())
         yield one_line(f"{indent}{_label(thing):{width}}  {details}".rstrip())
+        if with_source and thing.source:
+            yield from (f"    {line}".rstrip() for line in thing.source.splitlines())
 
 
 def schema_json(objects: Sequence[SchemaObject], settings: Settings) -> dict[str, Any]:
     values = [
         {"kind": thing.kind, "name": thing.name, "table": thing.table, **thing.details}
+        | ({"source": thing.source} if thing.source else {})
         for thing in objects
     ]
     return {"database": f"{settings.url}", "schema": values}

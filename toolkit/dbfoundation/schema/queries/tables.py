@@ -1,89 +1,28 @@
-"""The queries that read a schema out of pg_catalog, alike on PostgreSQL 15 to 18."""
+"""The queries for tables and views, and for their parts."""
 
-NAMESPACES = """
-SELECT oid FROM pg_namespace
-WHERE CASE WHEN %(schemas)s::text[] IS NULL
-    THEN nspname !~ '^pg_' AND nspname <> 'information_schema'
-    ELSE nspname = ANY(%(schemas)s)
-END
-"""
-# Each returns for an object: its table or view, its name as SQL writes it, a column's number, its
-# details, its source, and the catalog and the OID of its comment. Functions are qualified, because
-# a function in the session's search_path could match an argument better.
 SUBQUERIES = {
-    "schema": """
-        SELECT NULL, pg_catalog.quote_ident(nspname), 0, '{{}}'::json, NULL, x.tableoid, x.oid
-        FROM pg_namespace x WHERE oid = {any_namespace} AND {not_from_extension}
-    """,
-    # Its comment comes from its author and differs between versions.
-    "extension": """
-        SELECT NULL, pg_catalog.quote_ident(extname), 0, '{{}}'::json, NULL, NULL::oid, NULL::oid
-        FROM pg_extension
-    """,
-    "event trigger": """
-        SELECT NULL, pg_catalog.quote_ident(x.evtname), 0, pg_catalog.json_build_object(
-            'definition', pg_catalog.concat_ws(' ', 'ON ' || x.evtevent,
-                'WHEN TAG IN (' || pg_catalog.array_to_string(x.evttags, ', ') || ')',
-                'EXECUTE FUNCTION ' || x.evtfoid::regprocedure::text),
-            'firing', CASE x.evtenabled {firing}
-        ), NULL, x.tableoid, x.oid
-        FROM pg_event_trigger x WHERE {not_from_extension}
-    """,
-    "type": """
-        SELECT NULL, x.oid::regtype::text, 0, pg_catalog.json_build_object(
-            'definition', CASE x.typtype
-                WHEN 'e' THEN 'ENUM (' || (
-                    SELECT pg_catalog.string_agg(pg_catalog.quote_literal(enumlabel), ', '
-                        ORDER BY enumsortorder)
-                    FROM pg_enum WHERE enumtypid = x.oid
-                ) || ')'
-                WHEN 'd' THEN pg_catalog.concat_ws(' ',
-                    'DOMAIN ' || pg_catalog.format_type(x.typbasetype, x.typtypmod),
-                    (SELECT 'COLLATE ' || x.typcollation::regcollation::text FROM pg_type b
-                    WHERE b.oid = x.typbasetype AND b.typcollation <> x.typcollation),
-                    CASE WHEN x.typnotnull THEN 'NOT NULL' END,
-                    'DEFAULT ' || pg_catalog.pg_get_expr(x.typdefaultbin, 0),
-                    (SELECT pg_catalog.string_agg(pg_catalog.pg_get_constraintdef(oid), ' '
-                        ORDER BY conname)
-                    FROM pg_constraint WHERE contypid = x.oid AND contype <> 'n')
-                )
-                WHEN 'r' THEN (
-                    SELECT 'RANGE OF ' || pg_catalog.format_type(rngsubtype, NULL)
-                    FROM pg_range WHERE rngtypid = x.oid
-                )
-                ELSE '(' || (
-                    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(attname) || ' '
-                        || pg_catalog.format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
-                    FROM pg_attribute WHERE attrelid = c.oid AND NOT attisdropped
-                ) || ')'
-            END
-        ), NULL, x.tableoid, x.oid
-        FROM pg_type x LEFT JOIN pg_class c ON c.oid = x.typrelid
-        WHERE x.typnamespace = {any_namespace} AND {not_from_extension}
-        AND (x.typtype IN ('e', 'd', 'r') OR c.relkind = 'c')
-    """,
-    "function": """
-        SELECT NULL, x.oid::regprocedure::text, 0, pg_catalog.json_build_object(
-            'variant', CASE x.prokind
-                WHEN 'a' THEN 'AGGREGATE' WHEN 'p' THEN 'PROCEDURE' WHEN 'w' THEN 'WINDOW'
-            END,
-            'result', 'RETURNS ' || pg_catalog.pg_get_function_result(x.oid)
-        ), CASE WHEN x.prokind <> 'a' THEN pg_catalog.pg_get_functiondef(x.oid) ELSE (
-            SELECT pg_catalog.concat_ws(' ',
-                aggtransfn, aggtranstype::regtype, NULLIF(aggfinalfn::text, '-'), agginitval)
-            FROM pg_aggregate WHERE aggfnoid = x.oid
-        ) END, x.tableoid, x.oid
-        FROM pg_proc x
-        WHERE x.pronamespace = {any_namespace} AND {not_from_extension} AND NOT EXISTS (
-            SELECT FROM pg_depend i  -- functions of a range type
-            WHERE i.classid = x.tableoid AND i.objid = x.oid AND i.deptype = 'i'
-        )
-    """,
     "table": """
         SELECT NULL, x.oid::regclass::text, 0, pg_catalog.json_build_object(
             'variant', CASE x.relkind WHEN 'f' THEN 'FOREIGN' END,
             'persistence', CASE x.relpersistence WHEN 'u' THEN 'UNLOGGED' END,
             'storage', 'WITH (' || pg_catalog.array_to_string(x.reloptions, ', ') || ')',
+            'toast storage', 'TOAST WITH (' || (
+                SELECT pg_catalog.array_to_string(reloptions, ', ')
+                FROM pg_class WHERE oid = x.reltoastrelid
+            ) || ')',
+            'access method', (
+                SELECT 'USING ' || pg_catalog.quote_ident(NULLIF(amname, 'heap'))
+                FROM pg_am m WHERE m.oid = x.relam
+            ),
+            'tablespace', {tablespace_of_x},
+            'foreign server', (
+                SELECT 'SERVER ' || pg_catalog.quote_ident(srvname) FROM pg_foreign_table
+                JOIN pg_foreign_server v ON v.oid = ftserver WHERE ftrelid = x.oid
+            ),
+            'foreign options', (
+                SELECT {options_of_ftoptions} FROM pg_foreign_table WHERE ftrelid = x.oid
+            ),
+            'of type', 'OF ' || NULLIF(x.reloftype, 0)::regtype::text,
             'parents', CASE WHEN x.relispartition THEN 'PARTITION OF ' ELSE 'INHERITS ' END || (
                 SELECT pg_catalog.string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
                 FROM pg_inherits WHERE inhrelid = x.oid
@@ -93,14 +32,14 @@ SUBQUERIES = {
             'row security', CASE WHEN x.relrowsecurity THEN 'ROW LEVEL SECURITY' END,
             'forced row security',
                 CASE WHEN x.relforcerowsecurity THEN 'FORCE ROW LEVEL SECURITY' END,
-            'replica identity', CASE x.relreplident
+            'replica identity', CASE WHEN x.relkind <> 'f' THEN CASE x.relreplident
                 WHEN 'f' THEN 'REPLICA IDENTITY FULL'
                 WHEN 'n' THEN 'REPLICA IDENTITY NOTHING'
                 WHEN 'i' THEN 'REPLICA IDENTITY USING INDEX ' || (
                     SELECT indexrelid::regclass::text FROM pg_index
                     WHERE indrelid = x.oid AND indisreplident
                 )
-            END
+            END END
         ), NULL, x.tableoid, x.oid
         FROM pg_class x
         WHERE x.relnamespace = {any_namespace} AND x.relkind IN ('r', 'p', 'f')
@@ -109,7 +48,9 @@ SUBQUERIES = {
     "view": """
         SELECT NULL, x.oid::regclass::text, 0, pg_catalog.json_build_object(
             'variant', CASE x.relkind WHEN 'm' THEN 'MATERIALIZED' END,
-            'options', 'WITH (' || pg_catalog.array_to_string(x.reloptions, ', ') || ')'
+            'options', 'WITH (' || pg_catalog.array_to_string(x.reloptions, ', ') || ')',
+            'tablespace', {tablespace_of_x},
+            'population', CASE WHEN NOT x.relispopulated THEN 'WITH NO DATA' END
         ), pg_catalog.pg_get_viewdef(x.oid), x.tableoid, x.oid
         FROM pg_class x
         WHERE x.relnamespace = {any_namespace} AND x.relkind IN ('v', 'm') AND {not_from_extension}
@@ -134,7 +75,16 @@ SUBQUERIES = {
             'identity', CASE a.attidentity
                 WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
                 WHEN 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY'
-            END
+            END,
+            'storage mode', CASE WHEN a.attstorage <> t.typstorage THEN 'STORAGE ' ||
+                CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'
+                    WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END
+            END,
+            'compression', CASE a.attcompression
+                WHEN 'p' THEN 'COMPRESSION pglz' WHEN 'l' THEN 'COMPRESSION lz4' END,
+            'statistics', 'STATISTICS ' || NULLIF(a.attstattarget, -1),
+            'options', 'WITH (' || pg_catalog.array_to_string(a.attoptions, ', ') || ')',
+            'foreign options', {options_of_attfdwoptions}
         ), NULL, x.tableoid, x.oid
         FROM pg_class x
         JOIN pg_attribute a ON a.attrelid = x.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -157,7 +107,16 @@ SUBQUERIES = {
             ) THEN 'DISABLED' END,
             'validity', CASE WHEN c.contype IN ('p', 'u', 'x') AND EXISTS (
                 SELECT FROM pg_index WHERE indexrelid = c.conindid AND NOT indisvalid
-            ) THEN 'INVALID' END
+            ) THEN 'INVALID' END,
+            'cluster', CASE WHEN c.contype IN ('p', 'u', 'x') AND EXISTS (
+                SELECT FROM pg_index WHERE indexrelid = c.conindid AND indisclustered
+            ) THEN 'CLUSTER' END,
+            'tablespace', CASE WHEN c.contype IN ('p', 'u', 'x') THEN (
+                SELECT {tablespace_of_n} FROM pg_class n WHERE n.oid = c.conindid
+            ) END,
+            'comment of its index', CASE WHEN c.contype IN ('p', 'u', 'x') THEN
+                'INDEX COMMENT ' || pg_catalog.quote_literal(
+                    pg_catalog.obj_description(c.conindid, 'pg_class')) END
         ), NULL, c.tableoid, c.oid
         FROM pg_constraint c JOIN pg_class x ON x.oid = c.conrelid
         WHERE c.connamespace = {any_namespace} AND c.contype NOT IN ('n', 't')
@@ -174,13 +133,33 @@ SUBQUERIES = {
             'parent', 'PARTITION OF ' || (
                 SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = n.oid
             ),
-            'validity', CASE WHEN NOT i.indisvalid THEN 'INVALID' END
+            'validity', CASE WHEN NOT i.indisvalid THEN 'INVALID' END,
+            'cluster', CASE WHEN i.indisclustered THEN 'CLUSTER' END,
+            'tablespace', {tablespace_of_n},
+            'statistics', (
+                SELECT pg_catalog.string_agg(pg_catalog.concat(
+                    'COLUMN ', attnum, ' STATISTICS ', attstattarget), ' ' ORDER BY attnum)
+                FROM pg_attribute WHERE attrelid = n.oid AND attstattarget <> -1
+            )
         ), NULL, n.tableoid, n.oid
         FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid
         JOIN pg_class x ON x.oid = i.indrelid
         WHERE n.relnamespace = {any_namespace} AND {not_from_extension} AND NOT EXISTS (
             SELECT FROM pg_constraint WHERE conindid = n.oid AND contype IN ('p', 'u', 'x')
         )
+    """,
+    "statistics": """
+        SELECT x.stxrelid::regclass::text, {name_of_stx}, 0, pg_catalog.json_build_object(
+            'definition', pg_catalog.concat(
+                '(' || (
+                    SELECT pg_catalog.string_agg(CASE kind WHEN 'd' THEN 'ndistinct'
+                        WHEN 'f' THEN 'dependencies' WHEN 'm' THEN 'mcv' END, ', ' ORDER BY kind)
+                    FROM pg_catalog.unnest(x.stxkind) kind WHERE kind <> 'e'
+                ) || ') ', 'ON ', pg_catalog.pg_get_statisticsobjdef_columns(x.oid)),
+            'target', 'STATISTICS ' || NULLIF(x.stxstattarget, -1)
+        ), NULL, x.tableoid, x.oid
+        FROM pg_statistic_ext x JOIN pg_namespace n ON n.oid = x.stxnamespace
+        WHERE x.stxnamespace = {any_namespace} AND {not_from_extension}
     """,
     "trigger": """
         SELECT g.tgrelid::regclass::text, pg_catalog.quote_ident(g.tgname), 0,
@@ -226,6 +205,7 @@ SUBQUERIES = {
                 ' START ', s.seqstart, ' INCREMENT ', s.seqincrement,
                 ' MINVALUE ', s.seqmin, ' MAXVALUE ', s.seqmax, ' CACHE ', s.seqcache,
                 CASE WHEN s.seqcycle THEN ' CYCLE' END),
+            'sequence persistence', CASE x.relpersistence WHEN 'u' THEN 'UNLOGGED' END,
             'owner', 'OWNED BY ' || o.refobjid::regclass::text || '.'
                 || pg_catalog.quote_ident(a.attname)
         ), NULL, x.tableoid, x.oid
@@ -235,25 +215,4 @@ SUBQUERIES = {
         LEFT JOIN pg_attribute a ON a.attrelid = o.refobjid AND a.attnum = o.refobjsubid
         WHERE x.relnamespace = {any_namespace} AND {not_from_extension}
     """,
-}
-WITH_COMMENT = """
-SELECT owner, name, place, details, source, 'COMMENT ' || pg_catalog.quote_literal(description)
-FROM ({subquery}) object (owner, name, place, details, source, catalog, id)
-LEFT JOIN pg_description ON classoid = catalog AND objoid = id AND objsubid = place
-"""
-PARTS = {
-    "any_namespace": "ANY(%(namespaces)s::oid[])",
-    "not_from_extension": """NOT EXISTS (
-        SELECT FROM pg_depend e
-        WHERE e.classid = x.tableoid AND e.objid = x.oid AND e.deptype = 'e'
-    )""",
-    # How triggers and rules fire, except in the default way.
-    "firing": """
-        WHEN 'D' THEN 'DISABLED' WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS'
-    END""",
-}
-# A query for each kind of object, with the OIDs of the namespaces as its parameter.
-QUERIES = {
-    kind: WITH_COMMENT.format(subquery=subquery.format(**PARTS))
-    for kind, subquery in SUBQUERIES.items()
 }
