@@ -1,4 +1,4 @@
-"""verify(): a rollback that does not undo its migration is faulty, and no other one is."""
+"""Verification: a rollback that does not undo its migration is faulty, and no other one is."""
 
 from contextlib import contextmanager
 
@@ -6,7 +6,7 @@ import pytest
 
 from dbfoundation.errors import MigrationFailedError
 from dbfoundation.migrations.engine import Engine
-from dbfoundation.migrations.verification import verify
+from dbfoundation.migrations.verification import Scratch, Verification
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.testing import empty_database
 from tests.support import execute
@@ -94,17 +94,19 @@ def prove(settings, tmp_path, write):
     @contextmanager
     def scratch():
         empty_database(settings)
-        database = dedicated(settings, "test")
-        with database.connection_context():
-            yield Engine(database, tmp_path)
+        database, second = dedicated(settings, "test"), dedicated(settings, "second")
+        with database.connection_context(), second.connection_context():
+            yield Scratch(Engine(database, tmp_path), second, run.seed)
 
-    def run(files, seed=None):
+    def run(files, seed=None, since=None):
         for name, text in files.items():
             write(name, text)
+        run.seed = seed
         reported = []
-        results = verify(scratch, seed, reported.append)
-        assert results == reported
-        return results
+        proofs = Verification(reported.append, since)
+        proofs.run(scratch)
+        assert proofs.results == reported
+        return proofs.results
 
     return run
 

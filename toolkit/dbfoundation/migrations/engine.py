@@ -9,6 +9,7 @@ errors, and a callback receives each step as it ends.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from dbfoundation.migrations.plan import Plan
 from dbfoundation.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from peewee import PostgresqlDatabase
@@ -178,6 +179,12 @@ class Engine:
             self.history.ensure_table()
             is_changed = self.history.accept(step.name, step.file.checksum)
         return step if is_changed else None
+
+    @contextmanager
+    def hold(self) -> Iterator[tuple[Plan, Runner]]:
+        """Hold the lock for the block, with the plan and the runner of its steps; for a proof."""
+        with self.lock.hold(self.runner_timeout, self.report):
+            yield self._plan_under_lock()
 
     def _plan_under_lock(self) -> tuple[Plan, Runner]:
         """The current plan, and the runner of its steps; creates the history's table."""

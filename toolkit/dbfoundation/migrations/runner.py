@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dbfoundation.migrations.files import MigrationFile
     from dbfoundation.migrations.lock import MigrationLock
     from dbfoundation.migrations.plan import Step
+    from dbfoundation.migrations.server_wide import ServerGuard
 
 RETRY_PAUSES = (0.5, 1.0, 2.0)
 
@@ -43,7 +44,7 @@ class Runner:
     """Runs steps on one connection, which holds the migrations' lock.
 
     `applied` are the steps before, in the order of applying; `table_lock_timeout` is in seconds. No
-    step begins after `is_interrupted` returns True.
+    step begins after `is_interrupted` returns True. A proof sets `guard`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Runner:
         self.is_interrupted = is_interrupted
         self.applied = list(applied)
         self.done: list[str] = []
+        self.guard: ServerGuard | None = None
         self.migrator = self._new_migrator()
 
     def apply(self, step: Step) -> list[str]:
@@ -169,7 +171,10 @@ class Runner:
         depth = self.database.transaction_depth()
         try:
             with record_statements(
-                self.database, attempt.statements, in_transaction=file.content.atomic
+                self.database,
+                attempt.statements,
+                in_transaction=file.content.atomic,
+                guard=self.guard,
             ):
                 file.load(attempt.function)(self.migrator, self.database, fake=False)
                 self.migrator()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from peewee import PostgresqlDatabase
+
+    from dbfoundation.migrations.server_wide import ServerGuard
 
 # Text that may contain a semicolon, or a word that is not a keyword.
 OPAQUE = re.compile(
@@ -92,14 +94,21 @@ class RecordingCursor(cursor):
     """A cursor that adds each statement to a list before sending it.
 
     With `in_transaction`, a statement that would begin or end a transaction raises MigrationError.
+    With `guard`, a statement that takes effect on the whole server raises it, too.
     """
 
     def __init__(
-        self, *args: Any, statements: list[Statement], in_transaction: bool, **kwargs: Any
+        self,
+        *args: Any,
+        statements: list[Statement],
+        in_transaction: bool,
+        guard: ServerGuard | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.statements = statements
         self.in_transaction = in_transaction
+        self.guard = guard
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 # psycopg2's name
         text = query.as_string(self) if isinstance(query, Composable) else query
@@ -112,7 +121,8 @@ class RecordingCursor(cursor):
         statement = Statement(text, vars)
         self.statements.append(statement)
         try:
-            super().execute(query, vars)
+            with self.guard.watch(self, text) if self.guard else nullcontext():
+                super().execute(query, vars)
         except (IndexError, TypeError, ValueError) as error:
             raise MigrationError(
                 f"{type(error).__name__}: {error}: {text}\nFix: write a single % as %%"
@@ -127,13 +137,17 @@ class RecordingCursor(cursor):
 
 @contextmanager
 def record_statements(
-    database: PostgresqlDatabase, statements: list[Statement], *, in_transaction: bool
+    database: PostgresqlDatabase,
+    statements: list[Statement],
+    *,
+    in_transaction: bool,
+    guard: ServerGuard | None = None,
 ) -> Iterator[None]:
     """Add the statements of the database's connection to the list during the block."""
     connection = database.connection()
     before = connection.cursor_factory
     connection.cursor_factory = partial(
-        RecordingCursor, statements=statements, in_transaction=in_transaction
+        RecordingCursor, statements=statements, in_transaction=in_transaction, guard=guard
     )
     try:
         yield

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from peewee import PostgresqlDatabase
+
     from dbfoundation.migrations.engine import Engine
     from dbfoundation.runtime.pool import Pool
     from dbfoundation.settings import Settings
@@ -39,18 +41,23 @@ def open_engine(settings: Settings, migrations: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def open_scratch_engine(settings: Settings, migrations: Path) -> Iterator[Engine]:
-    """An engine on a database that is created for the block and dropped in any case."""
-    from dbfoundation.server.databases import create_database, drop_database
+def open_scratch(
+    settings: Settings, migrations: Path
+) -> Iterator[tuple[Settings, Engine, PostgresqlDatabase]]:
+    """A new database beside the configured one: its settings, an engine, and a second connection.
 
-    with end_on_first_signal():
+    The database is dropped in any case.
+    """
+    from dbfoundation.runtime.connection import connected, dedicated
+    from dbfoundation.server.databases import scratch_database
+
+    with end_on_first_signal(), scratch_database(settings) as scratch:
+        second = dedicated(scratch, "verify")
         try:
-            create_database(settings)
-            with open_engine(settings, migrations) as engine:
-                yield engine
+            with open_engine(scratch, migrations) as engine, connected(second, scratch):
+                yield scratch, engine, second
         finally:
             ignore_signals()
-            drop_database(settings)
 
 
 @contextmanager
