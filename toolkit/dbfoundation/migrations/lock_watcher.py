@@ -20,13 +20,23 @@ FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(%s)) ORDER BY pid LIMIT 1
 """
 
 
+WAITED_FOR = """
+SELECT relation::regclass::text FROM pg_locks
+WHERE pid = %s AND NOT granted AND relation IS NOT NULL
+"""
+
+
 class LockWatcher:
-    """Watches one session; `blocker` describes the last session that blocked it."""
+    """Watches one session; `blocker` describes the last session that blocked it.
+
+    `table` is the table, view or index whose lock it waited for last, if it was one.
+    """
 
     def __init__(self, database: PostgresqlDatabase) -> None:
         self.pid = database.connection().info.backend_pid
         self.parameters = database.connect_params
         self.blocker: str | None = None
+        self.table: str | None = None
         self.ended = Event()
 
     def run(self, delay: float) -> None:
@@ -41,6 +51,9 @@ class LockWatcher:
                     if row := cursor.fetchone():
                         pid, name, state, query = row
                         self.blocker = f"{name or 'a session'} (pid {pid}, {state}): {query}"
+                    cursor.execute(WAITED_FOR, (self.pid,))
+                    if row := cursor.fetchone():
+                        (self.table,) = row
                     if self.ended.wait(POLL_SECONDS):
                         return
 

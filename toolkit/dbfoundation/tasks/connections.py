@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dbfoundation.errors import DatabaseError
 from dbfoundation.tasks.output import report
 from dbfoundation.tasks.signals import cancel_on_signal, end_on_first_signal, ignore_signals
 
@@ -58,6 +59,29 @@ def open_scratch(
                 yield scratch, engine, second
         finally:
             ignore_signals()
+
+
+@contextmanager
+def explain_lock_timeout(database: PostgresqlDatabase, settings: Settings) -> Iterator[None]:
+    """Name the table and the session that the block has waited for, if the server gives up."""
+    from peewee import OperationalError
+
+    from dbfoundation.migrations.failure import LOCK_NOT_AVAILABLE
+    from dbfoundation.migrations.lock_watcher import watch_lock
+    from dbfoundation.runtime.server_errors import sqlstate
+
+    seconds = settings.migrate_table_lock_timeout_seconds
+    with watch_lock(database, seconds) as watcher:
+        try:
+            yield
+        except OperationalError as error:
+            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+                raise
+            table, blocker = watcher.table or "an object", watcher.blocker or "another session"
+            raise DatabaseError(
+                f"{settings.url}: waited {seconds} s for the lock of {table}, held by {blocker}",
+                "let that session finish, or raise MIGRATE_TABLE_LOCK_TIMEOUT.",
+            ) from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from invoke.exceptions import Exit
 from dbfoundation.errors import DatabaseError
 from dbfoundation.tasks import rendering
 from dbfoundation.tasks.command import command
-from dbfoundation.tasks.connections import open_engine
+from dbfoundation.tasks.connections import explain_lock_timeout, open_engine
 from dbfoundation.tasks.output import print_json, print_line, print_lines
 from dbfoundation.tasks.project import Project
 
@@ -120,7 +120,7 @@ def migrate_check(c: Context, json: bool = False) -> None:
     from dbfoundation.schema.drift import find_drift
 
     models = Project.of(c).models()
-    with _engine(c) as (engine, settings):
+    with _engine(c) as (engine, settings), explain_lock_timeout(engine.database, settings):
         steps = engine.plan().steps
         differences, not_compared = [], None
         ignored = {TABLE, *settings.migrate_check_ignore}
