@@ -1,7 +1,7 @@
 """Statements that take effect on the whole server, such as CREATE ROLE; a proof refuses them.
 
-Such a statement is recognised by its first words before it is sent. A statement that a function or
-a DO block executes is recognised by its locks: a session that changes a catalog of the whole server
+Such a statement is recognized by its first words before it is sent. A statement that a function or
+a DO block executes is recognized by its locks: a session that changes a catalog of the whole server
 has a lock on it until the end of its transaction. So each statement of a proof runs in a
 transaction, which is rolled back in that case. A statement that cannot run in a transaction, or
 that ends its own, is refused if it can execute another one.

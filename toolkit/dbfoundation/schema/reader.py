@@ -53,8 +53,8 @@ NO_SCHEMA = (
 OTHERS = """
 SELECT c.relname, coalesce(a.attname, '16384') FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'oid'
-WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r' AND NOT c.relisshared
-AND c.relname <> ALL(%s)
+WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r'
+AND (NOT c.relisshared OR c.relname = 'pg_db_role_setting') AND c.relname <> ALL(%s)
 """
 # Each row of a catalog: an object that it describes, or 0, and its age in transactions. The OIDs
 # of a user's objects begin at 16384; 2200 is the schema public.
