@@ -1,7 +1,10 @@
 """A proof changes nothing outside of its scratch database: it refuses server-wide statements."""
 
 import re
+import signal
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +16,7 @@ from dbfoundation.server.compose import Compose
 from dbfoundation.server.local import LocalServer
 from dbfoundation.testing import empty_database
 from tests.migration_files import creates, migration
-from tests.support import execute
+from tests.support import execute, until
 
 # The parts of a server that all databases share, and the other databases.
 SERVER = """
@@ -68,6 +71,11 @@ STATEMENTS = {
     ),
 }
 OUTSIDE = {
+    "a setting after comments": "-- a\n/* b /* c */ d */ ALTER SYSTEM SET work_mem = '1MB'",
+    "a procedure after a comment": "/* a */ CALL make_too()",
+    "a block after a comment": (
+        "-- a\nDO $$ BEGIN EXECUTE 'CREATE ' || 'ROLE proof_new'; COMMIT; END $$"
+    ),
     "a setting of the server": "ALTER SYSTEM SET work_mem = '1MB'",
     "a new database": "CREATE DATABASE proof_new",
     "no database": "DROP DATABASE IF EXISTS proof_new",
@@ -196,6 +204,16 @@ def test_a_refusal_that_a_file_catches_or_would_commit_changes_nothing(prove, bo
     assert_refused(prove, migration(body.strip(), options=options))
 
 
+COMMITS_IN_ONE_STRING = f"""
+    database.execute_sql("BEGIN")
+    database.execute_sql({f"{DO}; COMMIT"!r})
+"""
+
+
+def test_a_commit_in_the_same_string_is_refused(prove):
+    assert_refused(prove, migration(COMMITS_IN_ONE_STRING.strip(), options=NOT_ATOMIC))
+
+
 def test_the_error_has_the_statement_without_its_literals(prove):
     text = assert_refused(prove, sends("CREATE ROLE \"A b\" LOGIN PASSWORD 'not shown'"))
     assert (
@@ -296,6 +314,39 @@ def test_a_faulty_rollback_of_a_role_is_found(verify, app):
     assert 'role "proof_new" already exists' in done.stdout
 
 
+LEAVES = {
+    "a role": (
+        "DO $$ BEGIN CREATE ROLE proof_new; EXCEPTION WHEN duplicate_object THEN END $$",
+        "SELECT 1",
+        "only the schema after its rollback has ROLE",
+    ),
+    "an attribute": (
+        "ALTER ROLE proof_made LOGIN PASSWORD 'x'",
+        "ALTER ROLE proof_made NOLOGIN",
+        "ROLE PASSWORD, the schema before it ROLE",
+    ),
+    "a membership": (
+        "GRANT pg_monitor TO proof_made",
+        "SELECT 1",
+        "ROLE IN ROLE pg_monitor, the schema before it ROLE",
+    ),
+}
+
+
+@needs_a_server
+@pytest.mark.parametrize(("up", "down", "problem"), LEAVES.values(), ids=LEAVES)
+def test_a_rollback_that_leaves_a_change_of_a_role_is_faulty(verify, app, up, down, problem):
+    app.write(
+        "migrations/004_made.py", sends("CREATE ROLE proof_made", down="DROP ROLE proof_made")
+    )
+    app.write("migrations/005_leaves.py", sends(up, down=down))
+    done = verify("--since", "3")
+    assert done.returncode == 1, done
+    assert lines(done)[:2] == ["verified 004_made", "faulty 005_leaves"]
+    assert lines(done)[2].startswith("! role proof_")
+    assert lines(done)[2].endswith(problem)
+
+
 @needs_a_server
 @pytest.mark.usefixtures("roles")
 def test_a_role_that_no_migration_creates_is_missing_on_that_server(verify, app):
@@ -305,6 +356,36 @@ def test_a_role_that_no_migration_creates_is_missing_on_that_server(verify, app)
     assert done.returncode == 2, done
     assert 'role "proof_role" does not exist' in done.stderr
     assert "on a new server, which has no role but those of the migrations" in done.stderr
+
+
+SLEEPS = """
+    if database.execute_sql("SELECT 1 FROM pg_roles WHERE rolname = 'proof_new'").fetchone():
+        open("sleeps", "w").close()
+        database.execute_sql("SELECT pg_sleep(60)")
+"""
+
+
+@needs_a_server
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_other_server(app, settings, number):
+    app.write("migrations/004_roles.py", ROLE)
+    app.write("migrations/005_sleeps.py", migration(SLEEPS.strip()))
+    before = execute(settings, SERVER)
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is private to this account
+        Path(folder).chmod(0o755)
+        process = app.start("migrate-verify", env=app.environment | {"TMPDIR": folder})
+        try:
+            until((app.folder / "sleeps").exists, 120)
+            assert list(Path(folder).glob("dbfoundation-server-*"))
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert list(Path(folder).iterdir()) == []
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert execute(settings, SERVER) == before
 
 
 def test_without_another_server_the_file_is_not_tried(verify, app, monkeypatch):

@@ -17,7 +17,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTR
 from psycopg2.extensions import cursor as plain_cursor
 
 from dbfoundation.errors import MigrationError
-from dbfoundation.migrations.statements import OPAQUE, SQL_BODY
+from dbfoundation.migrations.statements import SQL_BODY, ends_transaction, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,6 +80,7 @@ UNION SELECT 'pg_tablespace' FROM pg_catalog.pg_tablespace WHERE {IS_NEW}
 UNION SELECT 'pg_parameter_acl' FROM pg_catalog.pg_parameter_acl WHERE {IS_NEW}
 ORDER BY 1
 """  # noqa: S608 # its parts are those above
+LITERAL = re.compile(r"\bE'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 SHOWN_CHARACTERS = 100
 
 
@@ -96,20 +97,18 @@ class ServerGuard:
         session, statements = cursor.connection, _split(text)
         if any(SERVER_WIDE.match(statement) for statement in statements) or AT_ONCE.search(text):
             self._refuse(text)
-        is_open = session.get_transaction_status() != TRANSACTION_STATUS_IDLE
-        if not is_open and _escapes(text, statements):
-            yield from self._send_alone(text, statements)
-        elif is_open:
+        is_own = session.get_transaction_status() != TRANSACTION_STATUS_IDLE
+        if len(statements) > 1 and ends_transaction(text):
+            self._refuse(text)
+        if is_own:
             yield
             self._check(session, text)
+        elif _needs_no_transaction(text, statements):
+            if len(statements) > 1 or _can_execute(text, statements):
+                self._refuse(text)
+            yield
         else:
             yield from self._send_in_transaction(session, text)
-
-    def _send_alone(self, text: str, statements: Sequence[str]) -> Iterator[None]:
-        """Send one statement outside of a transaction, unless it can execute others."""
-        if len(statements) > 1 or CALL.match(text) or (BLOCK.match(text) and EXECUTES.search(text)):
-            self._refuse(text)
-        yield
 
     def _send_in_transaction(self, session: connection, text: str) -> Iterator[None]:
         _execute(session, "BEGIN")
@@ -130,7 +129,7 @@ class ServerGuard:
                 self._refuse(text, f", which changes {', '.join(catalogs)}")
 
     def _refuse(self, text: str, effect: str = "") -> None:
-        shown = " ".join(OPAQUE.sub(_without_secret, text).split())
+        shown = " ".join(LITERAL.sub("...", text).split())  # a literal may be a password
         shown = shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}..."
         self.refused = self.refused or f"{shown}{effect}: it takes effect on the whole server"
         raise MigrationError(self.refused)
@@ -138,21 +137,24 @@ class ServerGuard:
 
 def _split(text: str) -> list[str]:
     """The statements of a text, without literals, quoted names and comments."""
-    plain = OPAQUE.sub(" ", text)
+    plain = plain_text(text)
     parts = [plain] if SQL_BODY.search(plain) else plain.split(";")
     return [part for part in parts if part.strip()]
 
 
-def _escapes(text: str, statements: Sequence[str]) -> bool:
-    """Whether a transaction around the text is impossible."""
-    return any(NOT_IN_TRANSACTION.match(statement) for statement in statements) or bool(
-        BLOCK.match(text) and ENDS_TRANSACTION.search(text)
+def _needs_no_transaction(text: str, statements: Sequence[str]) -> bool:
+    """Whether the text cannot run in a transaction that the proof begins."""
+    is_block = any(BLOCK.match(statement) for statement in statements)
+    return any(NOT_IN_TRANSACTION.match(statement) for statement in statements) or (
+        is_block and ENDS_TRANSACTION.search(text) is not None
     )
 
 
-def _without_secret(match: re.Match[str]) -> str:
-    """A quoted name as it is; a literal, which may be a password, and a comment left out."""
-    return match[0] if match[0].startswith('"') else "..."
+def _can_execute(text: str, statements: Sequence[str]) -> bool:
+    """Whether a statement outside of a transaction may execute a server-wide one."""
+    is_block = any(BLOCK.match(statement) for statement in statements)
+    is_call = any(CALL.match(statement) for statement in statements)
+    return is_call or (is_block and EXECUTES.search(text) is not None)
 
 
 def _fetch(session: connection, query: str, *values: object) -> list[tuple[str, ...]]:

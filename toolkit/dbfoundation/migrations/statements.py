@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 # Text that may contain a semicolon, or a word that is not a keyword.
 OPAQUE = re.compile(
-    r"""--[^\n]* | /\*.*?\*/  # comments
+    r"""--[^\n]* | /\*  # comments, of which the second kind nests
     | \bE'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*'  # literals
     | "(?:[^"]|"")*"  # identifiers
     | \$(\w*)\$.*?\$\1\$  # dollar-quoted text""",
     re.DOTALL | re.VERBOSE,
 )
+COMMENT_EDGE = re.compile(r"/\*|\*/")
 ENDS_TRANSACTION = re.compile(
     r"""\s* (?: COMMIT | END | ABORT | BEGIN | ROLLBACK (?!.*\bTO\b)
     | START \s+ TRANSACTION | PREPARE \s+ TRANSACTION ) \b""",
@@ -84,10 +85,33 @@ def change_settings(statements: Iterable[Statement]) -> bool:
 
 def ends_transaction(text: str) -> bool:
     """Whether one of the statements begins or ends a transaction."""
-    plain = OPAQUE.sub(" ", text)
+    plain = plain_text(text)
     if SQL_BODY.search(plain):
         return False
     return any(ENDS_TRANSACTION.match(statement) for statement in plain.split(";"))
+
+
+def plain_text(text: str) -> str:
+    """The text without literals, comments and quoted names."""
+    return "".join(_plain_parts(text))
+
+
+def _plain_parts(text: str) -> Iterator[str]:
+    position = 0
+    while found := OPAQUE.search(text, position):
+        yield text[position : found.start()] + " "
+        position = _end_of_comment(text, found.end()) if found[0] == "/*" else found.end()
+    yield text[position:]
+
+
+def _end_of_comment(text: str, position: int) -> int:
+    """The end of a comment that begins before the position; comments nest."""
+    depth = 1
+    for edge in COMMENT_EDGE.finditer(text, position):
+        depth += 1 if edge[0] == "/*" else -1
+        if not depth:
+            return edge.end()
+    return len(text)
 
 
 class RecordingCursor(cursor):

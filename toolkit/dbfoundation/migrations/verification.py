@@ -110,8 +110,7 @@ class Proof:
     def __init__(self, scratch: Scratch, plan: Plan, runner: Runner, since: str | None) -> None:
         database = scratch.engine.database
         self.database = database
-        self.second = scratch.second
-        self.seed = scratch.seed
+        self.scratch = scratch
         self.runner = runner
         if not scratch.is_private:
             runner.guard = ServerGuard(database.connection())
@@ -125,7 +124,8 @@ class Proof:
         """Apply the steps up to `since` and the first ones after that, without a proof."""
         for step in self.since:
             self._run(self.runner.apply, step)
-        self.reader = SchemaReader(self.second, search_path(self.database)[:1], TABLE)
+        path, with_roles = search_path(self.database)[:1], self.scratch.is_private
+        self.reader = SchemaReader(self.scratch.second, path, TABLE, with_roles=with_roles)
         for step in self.steps[:count]:
             self.before[step.name] = self.reader.last
             self._run(self.runner.apply, step)
@@ -163,8 +163,8 @@ class Proof:
         Every object is read at both ends.
         """
         started = perf_counter()
-        if self.seed:
-            self.seed()
+        if self.scratch.seed:
+            self.scratch.seed()
         applied = self.reader.read_all()
         target = self.since[-1].name if self.since else "empty"
         rolled_back: list[Step] = []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import compare
 from dbfoundation.schema.queries import NAMESPACES, QUERIES
+from dbfoundation.schema.roles import read_roles, role_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,7 +101,8 @@ class Snapshot:
     """A schema at one moment: its objects by OID, and the rows of the catalogs.
 
     `horizon` is the first transaction that it does not contain. `rows` is the number of rows,
-    `others` that of the catalogs without a relation, `counts` that of each object.
+    `others` that of the catalogs without a relation, `counts` that of each object. `roles` is empty
+    unless the reader reads them.
     """
 
     objects: Mapping[int, Sequence[SchemaObject]]
@@ -108,6 +110,7 @@ class Snapshot:
     rows: int
     others: int
     counts: Counter[int]
+    roles: Mapping[str, str]
 
     def all(self) -> list[SchemaObject]:
         """Every object of the schema."""
@@ -116,7 +119,8 @@ class Snapshot:
 
 def differences(left: Snapshot, right: Snapshot) -> list[Difference]:
     """The differences of two snapshots; objects that both of them share are not compared."""
-    return compare(_not_shared(left, right), _not_shared(right, left))
+    found = compare(_not_shared(left, right), _not_shared(right, left))
+    return found + role_differences(left.roles, right.roles)
 
 
 def _not_shared(snapshot: Snapshot, other: Snapshot) -> Iterable[SchemaObject]:
@@ -132,12 +136,20 @@ class SchemaReader:
     """Reads the schema of a database on a connection of its own.
 
     Objects in the schemas of `path` have plain names, all others qualified ones. The objects of the
-    table `ignored` are left out.
+    table `ignored` are left out. A superuser can also read the roles of the server.
     """
 
-    def __init__(self, database: PostgresqlDatabase, path: Sequence[str], ignored: str) -> None:
+    def __init__(
+        self,
+        database: PostgresqlDatabase,
+        path: Sequence[str],
+        ignored: str,
+        *,
+        with_roles: bool = False,
+    ) -> None:
         self.database = database
         self.ignored = ignored
+        self.with_roles = with_roles
         others = database.execute_sql(OTHERS, ([*RELATIONS, *NO_SCHEMA],)).fetchall()
         rows = " UNION ALL ".join(
             [
@@ -162,7 +174,7 @@ class SchemaReader:
         """The schema now; every object is read."""
         rows, others, _, horizon = self._changes("3")  # the server's first own transaction
         objects = self._objects(self._fetch(READ.replace("%", "%%")))
-        self.last = Snapshot(objects, horizon, rows, others, self._counts())
+        self.last = Snapshot(objects, horizon, rows, others, self._counts(), self._roles())
         return self.last
 
     def read(self, expected: Snapshot | None = None) -> Snapshot:
@@ -174,7 +186,7 @@ class SchemaReader:
 
     def _is_unchanged(self, since: Snapshot) -> bool:
         rows, _, new, _ = self._changes(since.horizon)
-        return rows == since.rows and not new
+        return rows == since.rows and not new and self._roles() == since.roles
 
     def _read_changes(self) -> Snapshot:
         """The schema now, from the last one and the objects that differ from it."""
@@ -189,7 +201,7 @@ class SchemaReader:
         ids = [oid for (oid,) in affected]
         kept = {oid: things for oid, things in last.objects.items() if oid not in {*ids}}
         found = self._objects(self._fetch("EXECUTE read_some (%s::oid[])", ids))
-        self.last = Snapshot(kept | found, horizon, rows, others, counts)
+        self.last = Snapshot(kept | found, horizon, rows, others, counts, self._roles())
         return self.last
 
     def _changes(self, horizon: str) -> tuple[int, int, list[int], str]:
@@ -199,6 +211,9 @@ class SchemaReader:
 
     def _counts(self) -> Counter[int]:
         return Counter(dict(self._fetch("EXECUTE counts")))
+
+    def _roles(self) -> Mapping[str, str]:
+        return read_roles(self.database) if self.with_roles else {}
 
     def _objects(self, rows: Iterable[Row]) -> dict[int, list[SchemaObject]]:
         """The objects by OID; those without one have the key 0."""
