@@ -144,6 +144,17 @@ def test_a_user_who_may_not_create_a_database_gets_an_error_with_the_fix(app, se
     assert f"permission denied to create database\nFix: ALTER ROLE {name} CREATEDB" in done.stderr
 
 
+def test_a_user_who_may_create_databases_needs_no_other_right(app, settings):
+    name = f"visitor_{uuid4().hex[:8]}"
+    execute(settings, f"CREATE ROLE {name} LOGIN CREATEDB PASSWORD %s", settings.url.password)
+    try:
+        url = replace(settings.url, user=name).render(with_password=True)
+        done = app.invoke("migrate-verify", "--with-seed", DATABASE_URL=url)
+    finally:
+        execute(settings, f"DROP ROLE {name}")
+    assert done.returncode == 0, done
+
+
 # Signals, and a lost connection
 
 SLEEPING = "FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%' AND state = 'active'"

@@ -5,7 +5,8 @@ last read, and rows that are missing since, name the objects that changed. Objec
 those are read again with them, because a definition contains the names of others. Any change of a
 catalog that RELATIONS does not have, such as that of the functions, reads everything again.
 
-The session of the reader must be the only one that changes the schema.
+One session at a time may change the schema: the reader would miss a transaction that commits after
+a newer one.
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ NO_SCHEMA = (
     *("pg_statistic", "pg_statistic_ext_data", "pg_init_privs", "pg_default_acl"),
     *("pg_largeobject", "pg_largeobject_metadata"),
 )
-# The other catalogs, and a column by which to leave out the server's own rows.
+# The other catalogs that the user may read, and a column by which to leave out the server's rows.
 OTHERS = """
 SELECT c.relname, coalesce(a.attname, '16384') FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'oid'
 WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r'
 AND (NOT c.relisshared OR c.relname = 'pg_db_role_setting') AND c.relname <> ALL(%s)
+AND has_table_privilege(c.oid, 'SELECT')
 """
 # Each row of a catalog: an object that it describes, or 0, and its age in transactions. The OIDs
 # of a user's objects begin at 16384; 2200 is the schema public.

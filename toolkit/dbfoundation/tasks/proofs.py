@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from dbfoundation.migrations.verification import ProofResult, Scratch, Verification
     from dbfoundation.settings import Settings
+    from dbfoundation.url import DatabaseURL
 
 
 @command(
@@ -64,21 +66,21 @@ def _run(proofs: Verification, project: Project, settings: Settings, *, with_see
         with end_on_first_signal(), _new_server(proofs, settings, error) as server:
             if server:
                 report(f"{error}\nThe proof goes on with a PostgreSQL of its own.")
-                proofs.run(partial(in_scratch, server, is_private=True))
+                proofs.run(partial(in_scratch, replace(settings, url=server), is_private=True))
 
 
 @contextmanager
 def _new_server(
     proofs: Verification, settings: Settings, reason: ServerWideError
-) -> Iterator[Settings | None]:
-    """A server for the proofs alone; None after a result that says why there is none."""
+) -> Iterator[DatabaseURL | None]:
+    """The address of a server for the proofs alone; None after a result with the reason."""
     from dbfoundation.migrations.verification import ProofResult
     from dbfoundation.server.temporary import temporary_server
 
     with ExitStack() as stack:
         server = None
         try:
-            server = stack.enter_context(temporary_server(settings.url.user))
+            server = stack.enter_context(temporary_server(settings.url.user)).url
         except ServerError as error:
             proofs.add(
                 ProofResult(reason.name, 0, untried=(reason.reason, *f"{error}".split("\n")))
