@@ -17,6 +17,7 @@
         ├── PlanError           the request is refused before anything runs
         ├── LockError           another runner holds the migrations' lock, or this one lost it
         ├── TransactionEndedError  the SQL of a file ended its own transaction
+        ├── ServerWideError     a proof refuses a statement with an effect on the whole server
         └── MigrationFailedError   a migration or a rollback failed
             └── LockTimeoutError   a migration waited too long for a lock of another session
 
@@ -94,6 +95,18 @@ class LockError(MigrationError):
 
 class TransactionEndedError(MigrationError):
     """Raised when the SQL of a file ended the transaction that the file runs in."""
+
+
+class ServerWideError(MigrationError):
+    """Raised by a proof for a statement that would take effect on the whole server.
+
+    `name` is that of the migration, and `reason` begins with the statement.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
 
 
 class MigrationFailedError(MigrationError):

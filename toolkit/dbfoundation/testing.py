@@ -8,42 +8,23 @@ and its data are removed. It does not wait for the disk, which makes it fast.
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import tempfile
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
-from secrets import token_hex, token_urlsafe
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import psycopg2
 
 from dbfoundation.errors import ServerError, SettingsError
-from dbfoundation.server.compose import Compose
 from dbfoundation.server.databases import create_database, drop_database
-from dbfoundation.server.development import DevelopmentServer
-from dbfoundation.server.local import LocalServer
+from dbfoundation.server.temporary import temporary_server
 from dbfoundation.settings import Settings
-from dbfoundation.url import PARTS, DatabaseURL, whole_url
+from dbfoundation.url import PARTS, whole_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from dbfoundation.server.provider import Provider
+    from collections.abc import Iterator
 
 URL_VARIABLE = "TEST_DATABASE_URL"
-COMPOSE_FILE = """\
-services:
-  postgres:
-    image: postgres:15-alpine
-    environment:
-      POSTGRES_USER: ${DB_USER}
-      POSTGRES_PASSWORD: ${DB_PASSWORD}
-      POSTGRES_DB: ${DB_NAME}
-    ports: ["127.0.0.1:${DB_PORT}:5432"]
-"""
-
 
 EMPTY = """
 DO $$
@@ -89,14 +70,10 @@ def running_server(password: str | None = None) -> Iterator[Settings]:
         yield _given_server(url)
         return
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="dbfoundation-test-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        settings = _new_settings(password or token_urlsafe())
-        provider, end_server = _choose(folder, settings)
-        stack.callback(end_server)
-        DevelopmentServer(folder, settings, _ignore, {"test": provider}).start()
-        _execute(settings, "ALTER SYSTEM SET fsync = off")
-        _execute(settings, "SELECT pg_reload_conf()")
+        try:
+            settings = stack.enter_context(temporary_server(password=password))
+        except ServerError as error:
+            raise ServerError(f"{error} Or set {URL_VARIABLE}.") from error
         yield settings
 
 
@@ -134,36 +111,8 @@ def _given_server(text: str) -> Settings:
     return Settings(url=url, app_env="test")
 
 
-def _new_settings(password: str) -> Settings:
-    """Settings for a server on a free port of this machine."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    url = DatabaseURL(host="127.0.0.1", port=port, name="postgres", user="app", password=password)
-    return Settings(url=url, app_env="test")
-
-
-def _choose(folder: Path, settings: Settings) -> tuple[Provider, Callable[[], object]]:
-    """The first provider that this machine can use, and the function that ends its server."""
-    (folder / "docker-compose.yml").write_text(COMPOSE_FILE, encoding="utf-8")
-    local, compose = LocalServer(folder, settings), Compose(folder, settings)
-    compose.environment["COMPOSE_PROJECT_NAME"] = folder.name
-    if not (no_programs := local.unavailable_reason()):
-        return local, lambda: local.stop(_ignore) if local.port() else None
-    if not (no_engine := compose.unavailable_reason()):
-        return compose, lambda: compose.run("down", "--volumes")
-    raise ServerError(
-        f"no PostgreSQL for the tests: {no_programs}; {no_engine}.\n"
-        f"Fix: {local.advice}; or {compose.advice}; or set {URL_VARIABLE}."
-    )
-
-
 def _execute(settings: Settings, statement: str) -> None:
     with closing(psycopg2.connect(**settings.connect_kwargs())) as connection:
-        connection.autocommit = True  # ALTER SYSTEM refuses to run in a transaction
+        connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(statement)
-
-
-def _ignore(_: str) -> None:
-    """Report nothing."""

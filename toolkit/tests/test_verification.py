@@ -1,12 +1,12 @@
-"""verify(): a rollback that does not undo its migration is faulty, and no other one is."""
+"""Verification: a rollback that does not undo its migration is faulty, and no other one is."""
 
 from contextlib import contextmanager
 
 import pytest
 
-from dbfoundation.errors import MigrationFailedError
+from dbfoundation.errors import MigrationFailedError, PlanError
 from dbfoundation.migrations.engine import Engine
-from dbfoundation.migrations.verification import verify
+from dbfoundation.migrations.verification import Scratch, Verification
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.testing import empty_database
 from tests.support import execute
@@ -94,17 +94,19 @@ def prove(settings, tmp_path, write):
     @contextmanager
     def scratch():
         empty_database(settings)
-        database = dedicated(settings, "test")
-        with database.connection_context():
-            yield Engine(database, tmp_path)
+        database, second = dedicated(settings, "test"), dedicated(settings, "second")
+        with database.connection_context(), second.connection_context():
+            yield Scratch(Engine(database, tmp_path), second, run.seed)
 
-    def run(files, seed=None):
+    def run(files, seed=None, since=None):
         for name, text in files.items():
             write(name, text)
+        run.seed = seed
         reported = []
-        results = verify(scratch, seed, reported.append)
-        assert results == reported
-        return results
+        proofs = Verification(reported.append, since)
+        proofs.run(scratch)
+        assert proofs.results == reported
+        return proofs.results
 
     return run
 
@@ -234,6 +236,61 @@ def test_a_migration_outside_of_a_transaction_is_proven(prove):
 def test_a_migration_that_cannot_be_applied_raises(prove):
     with pytest.raises(MigrationFailedError, match=r"002_bad\.py"):
         prove({"001_before": BEFORE, "002_bad": file("CREATE TABLE", "SELECT 1")})
+
+
+def test_what_the_rows_in_a_row_leave_is_found_at_the_end(prove):
+    """The rows of an old migration change the schema in the second round."""
+    up = (
+        "CREATE SEQUENCE IF NOT EXISTS kept; DO $$ BEGIN IF nextval('kept') > 2 THEN "
+        "ALTER TABLE audit_log ADD more integer; END IF; END $$"
+    )
+    down = "ALTER TABLE audit_log DROP IF EXISTS more"
+    before = BEFORE.replace("CREATE TABLE audit", "CREATE SEQUENCE kept; CREATE TABLE audit")
+    before = before.replace("'DROP FUNCTION", "'DROP SEQUENCE kept; DROP FUNCTION")
+    results = prove(
+        {"001_before": f"irreversible = True\n\n\n{before}", "002_more": file(up, down)}
+    )
+    assert faulty(results) == ["all in a row, down to 001_before and up"]
+    assert results[-1].problems == [
+        "audit_log.more: only the schema after it is applied again has this column"
+    ]
+
+
+NEW = {
+    "001_before": file("CREATE TABLE old (id integer)", "SELECT 1"),
+    "002_old": file("CREATE TABLE older (id integer)", "SELECT 1"),
+    "003_new": file("CREATE TABLE a (id integer)", "DROP TABLE a"),
+    "004_new": file("CREATE TABLE b (id integer)", "DROP TABLE b"),
+}
+
+
+@pytest.mark.parametrize("since", ["2", "002_old", "old"])
+def test_since_a_migration_only_those_after_it_are_tried(prove, since):
+    results = prove(NEW, since=since)
+    assert names(results) == ["003_new", "004_new", "all in a row, down to 002_old and up"]
+    assert faulty(results) == []
+
+
+def test_since_a_migration_a_faulty_one_after_it_is_found(prove):
+    files = NEW | {"003_new": file("CREATE TABLE a (id integer)", "DROP TABLE a, older")}
+    results = prove(files, since="002")
+    assert names(results) == ["003_new", "004_new"]
+    assert results[0].problems == ["older: only the schema before it has this table"]
+
+
+def test_since_the_last_migration_nothing_is_tried(prove):
+    assert prove(NEW, since="004") == []
+
+
+def test_since_an_unknown_migration_is_refused(prove):
+    with pytest.raises(PlanError, match="no migration is called '9'"):
+        prove(NEW, since="9")
+
+
+def test_since_all_old_migrations_are_applied_once(prove, settings):
+    counting = file("CREATE SEQUENCE IF NOT EXISTS public.ups; SELECT nextval('ups')", "SELECT 1")
+    prove({"001_count": counting, "002_new": NEW["003_new"]}, since="1")
+    assert execute(settings, "SELECT last_value FROM ups") == [(1,)]
 
 
 def test_a_folder_without_migrations_has_no_result(prove):

@@ -49,6 +49,23 @@ def test_the_projects_rollbacks_are_verified(verify, settings, flags):
     ]
 
 
+def test_since_a_migration_only_those_after_it_are_verified(verify, settings):
+    done = verify("--since", "2")
+    assert done.returncode == 0, done
+    assert lines(done) == [
+        "verified 003_index_audit_log",
+        "verified all in a row, down to 002_create_sessions and up",
+        f"every rollback undoes its migration: scratch database beside {settings.url}",
+    ]
+    assert lines(verify("--since", "3")) == [f"no migration to verify: {settings.url}"]
+
+
+def test_since_an_unknown_migration_is_an_error(verify):
+    done = verify("--since", "009")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no migration is called '009'; similar: ")
+
+
 def test_a_faulty_rollback_is_printed_with_exit_code_1(verify, app, settings):
     app.write("migrations/004_a.py", BODY.format("CREATE TABLE a (id integer)", "SELECT 1"))
     done = verify()
@@ -127,9 +144,21 @@ def test_a_user_who_may_not_create_a_database_gets_an_error_with_the_fix(app, se
     assert f"permission denied to create database\nFix: ALTER ROLE {name} CREATEDB" in done.stderr
 
 
+def test_a_user_who_may_create_databases_needs_no_other_right(app, settings):
+    name = f"visitor_{uuid4().hex[:8]}"
+    execute(settings, f"CREATE ROLE {name} LOGIN CREATEDB PASSWORD %s", settings.url.password)
+    try:
+        url = replace(settings.url, user=name).render(with_password=True)
+        done = app.invoke("migrate-verify", "--with-seed", DATABASE_URL=url)
+    finally:
+        execute(settings, f"DROP ROLE {name}")
+    assert done.returncode == 0, done
+
+
 # Signals, and a lost connection
 
 SLEEPING = "FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%' AND state = 'active'"
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'migrate_verify%%'"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds between two signals, for different moments of the cleanup.
 PAUSES = (0, 0.005, 0.1, 0.02)[: rounds(4)]
@@ -159,7 +188,7 @@ def sleeping(app, settings):
 def assert_interrupted(process, settings):
     """The process ends as interrupted, without a traceback or a scratch database."""
     out, err = process.communicate(timeout=30)
-    assert process.returncode != 0
+    assert process.returncode == 130
     assert "interrupted" in err, (out, err)
     assert "Traceback" not in err
     assert execute(settings, DATABASES) == [(0,)]
@@ -182,6 +211,18 @@ def test_a_second_signal_does_not_stop_the_cleanup(sleeping, settings, pause):
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
     assert_interrupted(process, settings)
+
+
+def test_the_next_run_drops_what_a_killed_one_left(sleeping, app, settings):
+    process = sleeping(up="SELECT pg_sleep(60)")
+    process.kill()
+    process.wait()
+    assert execute(settings, DATABASES) == [(1,)]
+    execute(settings, f"SELECT pg_terminate_backend(pid) {SLEEPING}")
+    until(lambda: execute(settings, SESSIONS) == [(0,)])
+    app.write("migrations/002_slow.py", BODY.format("SELECT 1", "SELECT 1"))
+    assert app.invoke("migrate-verify").returncode == 0
+    assert execute(settings, DATABASES) == [(0,)]
 
 
 def test_an_interrupted_rollback_is_not_faulty(sleeping, settings):

@@ -9,6 +9,7 @@ errors, and a callback receives each step as it ends.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from dbfoundation.migrations.problems import names_of
 from dbfoundation.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from peewee import PostgresqlDatabase
@@ -204,6 +205,12 @@ class Engine:
     def accept_all(self) -> list[Step]:
         """Record all applied files in the same way; returns those that were others before."""
         return self._accept(lambda plan: [step for step in plan.applied if step.file])
+
+    @contextmanager
+    def hold(self) -> Iterator[tuple[Plan, Runner]]:
+        """Hold the lock for the block, with the plan and the runner of its steps; for a proof."""
+        with self.lock.hold(self.runner_timeout, self.report):
+            yield self._plan_under_lock()
 
     def _accept(self, choose: Callable[[Plan], list[Step]]) -> list[Step]:
         steps = choose(self.plan())

@@ -20,15 +20,23 @@ BLOCKERS = f"""
 SELECT {SESSION_COLUMNS}
 FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(%s)) ORDER BY pid LIMIT 1
 """  # noqa: S608 # of constants
+WAITED_FOR = """
+SELECT relation::regclass::text FROM pg_locks
+WHERE pid = %s AND NOT granted AND relation IS NOT NULL
+"""
 
 
 class LockWatcher:
-    """Watches one session; `blocker` is the last session that blocked it."""
+    """Watches one session; `blocker` is the last session that blocked it.
+
+    `table` is the table, view or index whose lock it waited for last, if it was one.
+    """
 
     def __init__(self, database: PostgresqlDatabase) -> None:
         self.pid = database.connection().info.backend_pid
         self.parameters = {"dbname": database.database, **database.connect_params}
         self.blocker: OtherSession | None = None
+        self.table: str | None = None
         self.ended = Event()
 
     def run(self, delay: float) -> None:
@@ -42,6 +50,9 @@ class LockWatcher:
                     cursor.execute(BLOCKERS, (self.pid,))
                     if row := cursor.fetchone():
                         self.blocker = OtherSession(*row)
+                    cursor.execute(WAITED_FOR, (self.pid,))
+                    if row := cursor.fetchone():
+                        (self.table,) = row
                     if self.ended.wait(POLL_SECONDS):
                         return
 

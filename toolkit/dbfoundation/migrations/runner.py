@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dbfoundation.migrations.history import History
     from dbfoundation.migrations.lock import MigrationLock
     from dbfoundation.migrations.lock_watcher import LockWatcher
+    from dbfoundation.migrations.server_wide import ServerGuard
     from dbfoundation.migrations.step import Step
 
 RETRY_PAUSES = (0.5, 1.0, 2.0)
@@ -38,7 +39,7 @@ class Runner:
 
     `applied` are the steps before, in the order of applying; `table_lock_timeout` is in seconds. No
     step begins after `is_interrupted` returns True. `attempt` is the last one. A dry run runs in a
-    transaction of its caller, and keeps the statements that it sends.
+    transaction of its caller, and keeps the statements that it sends. A proof sets `guard`.
     """
 
     def __init__(  # noqa: PLR0913 # one place creates it
@@ -59,6 +60,7 @@ class Runner:
         self.is_dry_run = is_dry_run
         self.applied = list(applied)
         self.done: list[str] = []
+        self.guard: ServerGuard | None = None
         self.migrator = self._new_migrator()
         self.attempt: Attempt | None = None
 
@@ -102,7 +104,9 @@ class Runner:
         record: Callable[[], str],
         watcher: LockWatcher | None = None,
     ) -> Attempt:
-        recorder = Recorder(in_transaction=file.content.atomic, is_shown=self.is_dry_run)
+        recorder = Recorder(
+            in_transaction=file.content.atomic, is_shown=self.is_dry_run, guard=self.guard
+        )
         self.attempt = Attempt(file, function, record, recorder, watcher)
         return self.attempt
 

@@ -7,6 +7,7 @@ parameters to redact, and for a dry run the text as sent, each within a bound of
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ from dbfoundation.runtime.server_errors import driver_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from contextlib import AbstractContextManager
+
+    from dbfoundation.migrations.server_wide import ServerGuard
 
 # Text that may contain a semicolon, or a word that is not a keyword.
 OPAQUE = re.compile(
@@ -52,11 +56,13 @@ class Recorder:
 
     With `in_transaction`, a statement that would begin or end a transaction is not sent, and no
     statement is sent after the transaction has ended. With `is_shown`, the texts are kept as sent.
-    `names` are to be looked for in the statements; `named` has those that were found.
+    `names` are to be looked for in the statements; `named` has those that were found. `guard`
+    refuses statements on the whole server.
     """
 
     in_transaction: bool
     is_shown: bool = False
+    guard: ServerGuard | None = None
     names: Collection[str] = ()
     named: set[str] = field(default_factory=set)
     count: int = 0
@@ -86,6 +92,9 @@ class Recorder:
             self.parameters.forget()
         self.changes_settings |= SETS.search(text) is not None
         self.named.update(name for name in self.names if is_named(name, text))
+
+    def sending(self, cursor: RecordingCursor, text: str) -> AbstractContextManager[None]:
+        return self.guard.watch(cursor, text) if self.guard else nullcontext()
 
     def mogrified(self, values: Any) -> None:
         self.parameters.add(values)
@@ -125,14 +134,18 @@ def ends_transaction(text: str) -> bool:
 
     The server's state decides; a statement that is recognized here does no harm.
     """
-    plain = "".join(_plain_parts(text))
+    plain = plain_text(text)
     if SQL_BODY.search(plain):
         return False
     return any(ENDS_TRANSACTION.match(statement) for statement in plain.split(";"))
 
 
-def _plain_parts(text: str) -> Iterator[str]:
+def plain_text(text: str) -> str:
     """The text without literals, comments and quoted names."""
+    return "".join(_plain_parts(text))
+
+
+def _plain_parts(text: str) -> Iterator[str]:
     position = 0
     while found := OPAQUE.search(text, position):
         yield text[position : found.start()] + " "

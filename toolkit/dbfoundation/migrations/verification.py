@@ -1,31 +1,39 @@
-"""The proof that each rollback undoes its migration, with the engine's own up and down.
+"""The proof that each rollback undoes its migration, with the engine's own way to run a step.
 
 On a scratch database each migration is applied, rolled back and applied again, and the schema is
 compared with the one before. Then all of them are rolled back in a row and applied again. After a
 problem, the proof goes on with the next migration on a new scratch database.
+
+A statement that takes effect on the whole server never runs on a server that others use: it ends
+the proof there, which can go on with the same migration on a server of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dbfoundation.errors import MigrationFailedError
+from dbfoundation.errors import MigrationFailedError, ServerWideError
 from dbfoundation.migrations.history_table import TABLE
-from dbfoundation.schema import catalog
+from dbfoundation.migrations.server_wide import ServerGuard
+from dbfoundation.schema.catalog import search_path
+from dbfoundation.schema.reader import SchemaReader
+from dbfoundation.schema.roles import role_differences
 from dbfoundation.schema.spelling import compare_as_parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from dbfoundation.migrations.engine import Engine
-    from dbfoundation.migrations.step import Step
-    from dbfoundation.schema.catalog import SchemaObject
+    from peewee import PostgresqlDatabase
 
-    Schema = list[SchemaObject]
+    from dbfoundation.migrations.engine import Engine
+    from dbfoundation.migrations.plan import Plan
+    from dbfoundation.migrations.runner import Runner
+    from dbfoundation.migrations.step import Step
+    from dbfoundation.schema.reader import Snapshot
 
 ROLLED_BACK = ("the schema after its rollback", "the schema before it")
 APPLIED_AGAIN = ("the schema after it is applied again", "the schema after it was first applied")
@@ -35,115 +43,176 @@ APPLIED_AGAIN = ("the schema after it is applied again", "the schema after it wa
 class ProofResult:
     """The result of one proof, and the seconds that it took.
 
-    A result with problems is faulty. An irreversible migration has no rollback to prove.
+    A result with problems is faulty. An irreversible migration has no rollback to prove. `untried`
+    has the reasons against trying a migration, and against trying those after it.
     """
 
     name: str
     seconds: float
     problems: Sequence[str] = ()
     irreversible: bool = False
+    untried: Sequence[str] = ()
 
 
-def verify(
-    scratch: Callable[[], AbstractContextManager[Engine]],
-    seed: Callable[[], object] | None,
-    on_result: Callable[[ProofResult], None],
-) -> list[ProofResult]:
-    """Prove every migration; returns a result for each, and one for all in a row.
+@dataclass(frozen=True)
+class Scratch:
+    """An empty database: its engine, a second connection, and a function that inserts rows into it.
 
-    The last one is missing if a migration has a problem. `scratch` opens an engine on an empty
-    database, once more after each problem. `seed` may insert rows before all are rolled back.
-    `on_result` receives each result at once. Raises MigrationError for a migration that cannot be
-    applied.
-    """
-    results: list[ProofResult] = []
-
-    def add(result: ProofResult) -> None:
-        results.append(result)
-        on_result(result)
-
-    schemas: dict[str, Schema] = {}
-    while True:
-        with scratch() as engine:
-            if results:
-                engine.up(to=results[-1].name)
-            proof = Proof(engine, catalog.search_path(engine.database)[:1], schemas)
-            for result in proof.check_pending():
-                add(result)
-            if engine.plan().pending:
-                continue
-            if results and not any(result.problems for result in results):
-                add(proof.check_all(seed))
-            return results
-
-
-@dataclass
-class Proof:
-    """The proofs on one scratch database.
-
-    `path` is the database's search_path, which a migration cannot change. `schemas` has the schema
-    before each migration, by its name.
+    `is_private` says that nobody else uses its server.
     """
 
     engine: Engine
-    path: Sequence[str]
-    schemas: dict[str, Schema] = field(default_factory=dict)
+    second: PostgresqlDatabase
+    seed: Callable[[], object] | None = None
+    is_private: bool = False
 
-    def check_pending(self) -> Iterator[ProofResult]:
-        """Prove one pending migration after the other, until one has a problem."""
-        schema = self._read_schema()
-        for step in self.engine.plan().pending:
-            self.schemas[step.name] = schema
-            result, schema = self.check_one(step)
+
+class Verification:
+    """The proof of the migrations after `since`, which is applied without a proof, or of all.
+
+    `on_result` receives each result at once; `results` has all of them.
+    """
+
+    def __init__(self, on_result: Callable[[ProofResult], None], since: str | None = None) -> None:
+        self.on_result = on_result
+        self.since = since
+        self.results: list[ProofResult] = []
+
+    def run(self, scratch: Callable[[], AbstractContextManager[Scratch]]) -> None:
+        """Prove the migrations that have no result, and then all in a row unless one is faulty.
+
+        `scratch` opens an empty database, once more after each problem. Raises ServerWideError for
+        a migration that must not run there: another run() goes on with it. Raises MigrationError
+        for a migration that cannot be applied.
+        """
+        while True:
+            with scratch() as opened, opened.engine.hold() as (plan, runner):
+                proof = Proof(opened, plan, runner, self.since)
+                proof.apply(len(self.results))
+                for result in proof.check_each(len(self.results)):
+                    self.add(result)
+                if len(self.results) < len(proof.steps):
+                    continue
+                if proof.steps and not any(result.problems for result in self.results):
+                    self.add(proof.check_all())
+                return
+
+    def add(self, result: ProofResult) -> None:
+        """Keep a result, and hand it to the callback."""
+        self.results.append(result)
+        self.on_result(result)
+
+
+class Proof:
+    """The proofs on one scratch database.
+
+    `steps` are those to prove, `before` has the schema before each one by its name. The names in it
+    depend on the database's search_path, which a migration cannot change.
+    """
+
+    def __init__(self, scratch: Scratch, plan: Plan, runner: Runner, since: str | None) -> None:
+        database = scratch.engine.database
+        self.database = database
+        self.scratch = scratch
+        self.runner = runner
+        if not scratch.is_private:
+            runner.guard = ServerGuard(database.connection())
+        steps = plan.steps_up(None, None, allow_out_of_order=False)
+        first = steps.index(plan.find(since)) + 1 if since is not None else 0
+        self.since, self.steps = steps[:first], steps[first:]
+        self.path = search_path(database)[:1]
+        self.before: dict[str, Snapshot] = {}
+        self.reader: SchemaReader
+
+    def apply(self, count: int) -> None:
+        """Apply the steps up to `since` and the first ones after that, without a proof."""
+        for step in self.since:
+            self._run(self.runner.apply, step)
+        path, with_roles = search_path(self.database)[:1], self.scratch.is_private
+        self.reader = SchemaReader(self.scratch.second, path, TABLE, with_roles=with_roles)
+        for step in self.steps[:count]:
+            self.before[step.name] = self.reader.last
+            self._run(self.runner.apply, step)
+            self.reader.read()
+
+    def check_each(self, first: int) -> Iterator[ProofResult]:
+        """Prove one step after the other, until one has a problem."""
+        for step in self.steps[first:]:
+            self.before[step.name] = self.reader.last
+            result = self._check_one(step)
             yield result
             if result.problems:
                 return
 
-    def check_one(self, step: Step) -> tuple[ProofResult, Schema]:
-        """Up, down, compare, and up again; returns the result and the schema after the first up."""
+    def _check_one(self, step: Step) -> ProofResult:
+        """Up, down, compare, and up again."""
         started = perf_counter()
-        self.engine.up(steps=1)
-        applied = self._read_schema()
+        self._run(self.runner.apply, step)
+        applied = self.reader.read()
         problems: list[str] = []
         if not step.irreversible:
             problems = self._find_problems(
-                self.engine.down, self.schemas[step.name], ROLLED_BACK
-            ) or self._find_problems(partial(self.engine.up, steps=1), applied, APPLIED_AGAIN)
+                partial(self._run, self.runner.roll_back, step),
+                self.before[step.name],
+                ROLLED_BACK,
+            ) or self._find_problems(
+                partial(self._run, self.runner.apply, step), applied, APPLIED_AGAIN
+            )
         seconds = perf_counter() - started
-        return ProofResult(step.name, seconds, problems, step.irreversible), applied
+        return ProofResult(step.name, seconds, problems, step.irreversible)
 
-    def check_all(self, seed: Callable[[], object] | None) -> ProofResult:
-        """Roll back all in a row, down to the last irreversible one, and apply them again."""
+    def check_all(self) -> ProofResult:
+        """Roll back all in a row, down to the last irreversible one, and apply them again.
+
+        Every object is read at both ends.
+        """
         started = perf_counter()
-        if seed:
-            seed()
-        applied, target = self._read_schema(), "empty"
-        steps = self.engine.plan().applied[::-1]
-        for step in steps:
+        if self.scratch.seed:
+            self.scratch.seed()
+        applied = self.reader.read_all()
+        target = self.since[-1].name if self.since else "empty"
+        rolled_back: list[Step] = []
+        for step in reversed(self.steps):
             if step.irreversible:
                 target = step.name
                 break
-            expected = self.schemas[step.name]
-            if problems := self._find_problems(self.engine.down, expected, ROLLED_BACK):
+            roll_back = partial(self._run, self.runner.roll_back, step)
+            if problems := self._find_problems(roll_back, self.before[step.name], ROLLED_BACK):
                 name = f"{step.name}, all in a row"
                 return ProofResult(name, perf_counter() - started, problems)
-        if target == steps[0].name:
+            rolled_back.append(step)
+        if not rolled_back:
             return ProofResult("all in a row", perf_counter() - started, irreversible=True)
-        problems = self._find_problems(self.engine.up, applied, APPLIED_AGAIN)
+        problems = self._compare(
+            self.reader.read_all(), self.before[rolled_back[-1].name], ROLLED_BACK
+        ) or self._find_problems(
+            lambda: self._apply_again(rolled_back[::-1]), applied, APPLIED_AGAIN
+        )
         name = f"all in a row, down to {target} and up"
         return ProofResult(name, perf_counter() - started, problems)
 
-    def _read_schema(self) -> Schema:
-        """Every object of the database, except the history.
+    def _apply_again(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self._run(self.runner.apply, step)
+        self.reader.read_all()
 
-        Temporary tables are dropped first, as the end of a session drops them in any other run.
+    def _run(self, run: Callable[[Step], object], step: Step) -> None:
+        """Apply a step or roll it back; raises ServerWideError if the guard refused a statement.
+
+        Temporary tables are dropped, as the end of a session drops them in any other run.
         """
-        self.engine.database.execute_sql("DISCARD TEMP")
-        objects = catalog.read(self.engine.database, path=self.path)
-        return [thing for thing in objects if TABLE not in (thing.name, thing.table)]
+        guard = self.runner.guard
+        try:
+            run(step)
+        except MigrationFailedError:
+            if not guard or not guard.refused:
+                raise
+        if guard and guard.refused:
+            raise ServerWideError(step.name, guard.refused)
+        self.database.execute_sql("DISCARD TEMP")
 
     def _find_problems(
-        self, work: Callable[[], object], expected: Schema, sides: tuple[str, str]
+        self, work: Callable[[], object], expected: Snapshot, sides: tuple[str, str]
     ) -> list[str]:
         """The failure of the work, or the differences between the schema and the expected one."""
         try:
@@ -153,8 +222,12 @@ class Proof:
             if isinstance(error.__cause__, KeyboardInterrupt) or not self._is_connected():
                 raise
             return [str(error)]
-        found = compare_as_parsed(self.engine.database, self._read_schema(), expected, self.path)
-        return [difference.describe(*sides) for difference in found]
+        return self._compare(self.reader.read(expected), expected, sides)
+
+    def _compare(self, found: Snapshot, expected: Snapshot, sides: tuple[str, str]) -> list[str]:
+        different = compare_as_parsed(self.database, found.all(), expected.all(), self.path)
+        different += role_differences(found.roles, expected.roles)
+        return [difference.describe(*sides) for difference in different]
 
     def _is_connected(self) -> bool:
-        return not self.engine.database.connection().closed
+        return not self.database.connection().closed

@@ -15,6 +15,7 @@ from psycopg2.sql import Composable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from psycopg2.extensions import cursor
 
@@ -27,6 +28,9 @@ class Observer(Protocol):
 
         `is_composed` if psycopg2 has put parameters into the text, as execute_values() lets it.
         """
+
+    def sending(self, cursor: RecordingCursor, text: str) -> AbstractContextManager[None]:
+        """A context in which the statement is sent; an error at its end is the statement's."""
 
     def mogrified(self, values: Any) -> None:
         """Receive the parameters of a text that may be sent later."""
@@ -120,7 +124,8 @@ class RecordingCursor:
         text = text.decode() if isinstance(text, bytes) else text
         observer.before(self, text, values, is_composed=not isinstance(query, str))
         try:
-            yield
+            with observer.sending(self, text):
+                yield
         finally:
             observer.after((self.query or b"").decode())  # type: ignore[attr-defined] # a cursor's
 

@@ -69,14 +69,18 @@ def search_path(database: PostgresqlDatabase) -> list[str]:
     return [name for name in names if name != "information_schema" and name[:3] != "pg_"]
 
 
-def pin_output_settings(database: PostgresqlDatabase, path: Sequence[str]) -> None:
-    """Until the end of the transaction, make the output independent of the session's settings.
+def pin_output_settings(
+    database: PostgresqlDatabase, path: Sequence[str], *, for_session: bool = False
+) -> None:
+    """Make the output independent of the session's settings.
 
-    The server looks for a name in pg_catalog first, and then in the schemas of `path`.
+    They end with the transaction, or with the session. The server looks for a name in pg_catalog
+    first, and then in the schemas of `path`.
     """
     names = ", ".join(quote_ident(schema, database.connection()) for schema in path)
     for name, value in (OUTPUT_SETTINGS | {"search_path": names}).items():
-        database.execute_sql("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
+        values = (name, value, not for_session)
+        database.execute_sql("SELECT pg_catalog.set_config(%s, %s, %s)", values)
 
 
 def read(
@@ -96,7 +100,7 @@ def read(
         pin_output_settings(database, search_path(database)[:1] if path is None else path)
         rows = _rows(database, schemas, kinds)
         transaction.rollback()  # restores the session's settings
-    return [_object_from(kind, row) for kind, row in _sort(rows)]
+    return [object_from(kind, row) for kind, row in _sort(rows)]
 
 
 def _rows(
@@ -127,7 +131,8 @@ def _sort(rows: Sequence[tuple[str, Row]]) -> list[tuple[str, Row]]:
     return sorted(known, key=order)
 
 
-def _object_from(kind: str, row: Row) -> SchemaObject:
-    table, name, _, details, source, comment = row
+def object_from(kind: str, row: Row) -> SchemaObject:
+    """The object of a row that the query of this kind has returned."""
+    table, name, _, details, source, comment, _ = row
     details = {key: text for key, text in (details | {"comment": comment}).items() if text}
     return SchemaObject(kind, name, table, details, source and source.strip())

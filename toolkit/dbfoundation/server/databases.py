@@ -1,14 +1,20 @@
-"""The databases of a server: connect to one, create one, drop one; the identity of a server."""
+"""The databases of a server: connect to one, create one, drop one; the identity of a server.
+
+A new database is a copy of template0, to which nobody can connect: any session on template1 would
+prevent a copy of that. A scratch database is dropped after its block. Its process holds an advisory
+lock as long as it lives, so that the next one drops what a killed process left.
+"""
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.errors import InsufficientPrivilege
+from psycopg2.errors import InsufficientPrivilege, InvalidCatalogName, ObjectInUse
 
 from dbfoundation.errors import AccessDeniedError, NoDatabaseError
 from dbfoundation.runtime.connection_errors import connection_error
@@ -17,7 +23,7 @@ from dbfoundation.runtime.server_errors import server_message
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from psycopg2.extensions import connection
+    from psycopg2.extensions import connection, cursor
 
     from dbfoundation.settings import Settings
 
@@ -26,6 +32,33 @@ IDENTITY = (
     "SELECT system_identifier || ' ' || extract(epoch FROM pg_postmaster_start_time()) "
     "FROM pg_control_system()"
 )
+
+# The options of a new database that has the encoding and the locale of another one. The columns of
+# the providers have other names in each version of PostgreSQL.
+OPTIONS_LIKE = """
+SELECT concat_ws(' ',
+    format('ENCODING %%L LC_COLLATE %%L LC_CTYPE %%L',
+        pg_encoding_to_char(encoding), datcollate, datctype),
+    CASE d->>'datlocprovider'
+        WHEN 'i' THEN format('LOCALE_PROVIDER icu ICU_LOCALE %%L', locale)
+        WHEN 'b' THEN format('LOCALE_PROVIDER builtin BUILTIN_LOCALE %%L', locale)
+    END,
+    'ICU_RULES ' || quote_literal(d->>'daticurules'))
+FROM pg_database, to_jsonb(pg_database) d, concat(d->>'datlocale', d->>'daticulocale') locale
+WHERE datname = ANY(%s) ORDER BY datname = 'template1' LIMIT 1
+"""
+SCRATCH = "migrate_verify_"
+SCRATCH_BYTES = 8
+# A crash may lose the data, and compiling a query on a catalog takes longer than the query.
+FAST = "-c synchronous_commit=off -c jit=off"
+# The scratch databases of this user to which nobody is connected.
+UNUSED = """
+SELECT datname FROM pg_database d WHERE datname ~ %s
+AND pg_get_userbyid(datdba) = current_user
+AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)
+"""
+TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
 
 
 def check(settings: Settings) -> None:
@@ -69,23 +102,64 @@ def describe(session: connection) -> str:
     return f"PostgreSQL {version(session)}, {size}"
 
 
-def create_database(settings: Settings) -> Settings:
+def create_database(settings: Settings, *, like: str = "template1") -> Settings:
     """Create the configured database, which must not exist; returns the settings at its server.
 
-    Raises AccessDeniedError for a user without the permission.
+    It has the encoding and the locale of the database `like`, or of template1 where there is no
+    such database. Raises AccessDeniedError for a user without the permission.
     """
-    try:
-        return _execute_elsewhere(settings, "CREATE DATABASE {}")
-    except InsufficientPrivilege as error:
-        raise AccessDeniedError(
-            f"{settings.url} cannot be created: {server_message(error)}",
-            f"ALTER ROLE {settings.url.user} CREATEDB.",
-        ) from error
+    with _connect_elsewhere(settings) as session, session.cursor() as cursor:
+        cursor.execute(OPTIONS_LIKE, ([like, "template1"],))
+        ((options,),) = cursor.fetchall()
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}")
+        try:
+            cursor.execute(statement.format(sql.Identifier(settings.url.name), sql.SQL(options)))
+        except InsufficientPrivilege as error:
+            raise AccessDeniedError(
+                f"{settings.url} cannot be created: {server_message(error)}",
+                f"ALTER ROLE {settings.url.user} CREATEDB.",
+            ) from error
+        return at_server_of(session, settings)
 
 
 def drop_database(settings: Settings) -> None:
     """Drop the configured database if it exists, and end its sessions."""
-    _execute_elsewhere(settings, "DROP DATABASE IF EXISTS {} WITH (FORCE)")
+    with _connect_elsewhere(settings) as session, session.cursor() as cursor:
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        cursor.execute(statement.format(sql.Identifier(settings.url.name)))
+
+
+@contextmanager
+def scratch_database(settings: Settings) -> Iterator[Settings]:
+    """Settings of a new database beside the configured one, which is dropped after the block.
+
+    Drops the scratch databases of processes that were killed.
+    """
+    name = f"{SCRATCH}{token_hex(SCRATCH_BYTES)}"
+    options = f"{settings.url.parameters.get('options', '')} {FAST}".lstrip()
+    parameters = {**settings.url.parameters, "options": options}
+    scratch = replace(settings, url=replace(settings.url, name=name, parameters=parameters))
+    with _connect_elsewhere(scratch) as session, session.cursor() as cursor:
+        scratch = at_server_of(session, scratch)
+        cursor.execute(TRY_LOCK, (name,))
+        _drop_unused(cursor)
+        try:
+            create_database(scratch, like=settings.url.name)
+            yield scratch
+        finally:
+            drop_database(scratch)
+
+
+def _drop_unused(cursor: cursor) -> None:
+    """Drop the scratch databases whose process holds no lock any more."""
+    cursor.execute(UNUSED, (f"^{SCRATCH}[0-9a-f]{{{2 * SCRATCH_BYTES}}}$",))
+    for (name,) in cursor.fetchall():
+        cursor.execute(TRY_LOCK, (name,))
+        ((is_ours,),) = cursor.fetchall()
+        if is_ours:
+            with suppress(InvalidCatalogName, ObjectInUse):  # another process drops or uses it
+                cursor.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+            cursor.execute(UNLOCK, (name,))
 
 
 def at_server_of(session: connection, settings: Settings) -> Settings:
@@ -98,12 +172,9 @@ def at_server_of(session: connection, settings: Settings) -> Settings:
     return replace(settings, url=replace(settings.url, host=info.host, port=info.port))
 
 
-def _execute_elsewhere(settings: Settings, statement: str) -> Settings:
-    """Run a statement from another database; returns the settings at the server."""
-    elsewhere = _another_database(settings)
-    with closing(_connect(settings, dbname=elsewhere)) as session, session.cursor() as cursor:
-        cursor.execute(sql.SQL(statement).format(sql.Identifier(settings.url.name)))
-        return at_server_of(session, settings)
+def _connect_elsewhere(settings: Settings) -> closing[connection]:
+    """A session on another database of the server."""
+    return closing(_connect(settings, dbname=_another_database(settings)))
 
 
 def _another_database(settings: Settings) -> str:

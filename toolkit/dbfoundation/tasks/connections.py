@@ -8,12 +8,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dbfoundation.errors import DatabaseError
 from dbfoundation.tasks.output import report
 from dbfoundation.tasks.signals import cancel_on_signal, end_on_first_signal, ignore_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from peewee import PostgresqlDatabase
 
     from dbfoundation.migrations.engine import Engine
     from dbfoundation.runtime.pool import Pool
@@ -39,18 +42,47 @@ def open_engine(settings: Settings, migrations: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def open_scratch_engine(settings: Settings, migrations: Path) -> Iterator[Engine]:
-    """An engine on a database that is created for the block and dropped in any case."""
-    from dbfoundation.server.databases import create_database, drop_database
+def open_scratch(
+    settings: Settings, migrations: Path
+) -> Iterator[tuple[Settings, Engine, PostgresqlDatabase]]:
+    """A new database beside the configured one: its settings, an engine, and a second connection.
 
-    with end_on_first_signal():
+    The database is dropped in any case.
+    """
+    from dbfoundation.runtime.connection import connected, dedicated
+    from dbfoundation.server.databases import scratch_database
+
+    with end_on_first_signal(), scratch_database(settings) as scratch:
+        second = dedicated(scratch, "verify")
         try:
-            settings = create_database(settings)
-            with open_engine(settings, migrations) as engine:
-                yield engine
+            with open_engine(scratch, migrations) as engine, connected(second, scratch):
+                yield scratch, engine, second
         finally:
             ignore_signals()
-            drop_database(settings)
+
+
+@contextmanager
+def explain_lock_timeout(database: PostgresqlDatabase, settings: Settings) -> Iterator[None]:
+    """Name the table and the session that the block has waited for, if the server gives up."""
+    from peewee import OperationalError
+
+    from dbfoundation.migrations.failure import LOCK_NOT_AVAILABLE
+    from dbfoundation.migrations.lock_watcher import watch_lock
+    from dbfoundation.runtime.server_errors import sqlstate
+
+    seconds = settings.migrate_table_lock_timeout_seconds
+    with watch_lock(database, seconds) as watcher:
+        try:
+            yield
+        except OperationalError as error:
+            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+                raise
+            table = watcher.table or "an object"
+            blocker = watcher.blocker.describe() if watcher.blocker else "another session"
+            raise DatabaseError(
+                f"{settings.url}: waited {seconds} s for the lock of {table}, held by {blocker}",
+                "let that session finish, or raise MIGRATE_TABLE_LOCK_TIMEOUT.",
+            ) from error
 
 
 @contextmanager

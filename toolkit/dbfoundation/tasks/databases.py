@@ -8,6 +8,7 @@ from invoke.exceptions import Exit
 
 from dbfoundation.errors import ServerError
 from dbfoundation.tasks.command import command
+from dbfoundation.tasks.connections import explain_lock_timeout
 from dbfoundation.tasks.consent import YES, require_agreement, require_own_server
 from dbfoundation.tasks.data import seed
 from dbfoundation.tasks.migrations import JSON, migrate_up
@@ -96,7 +97,7 @@ def db_schema(c: Context, json: bool = False, source: bool = False) -> None:
 
     settings = Project.of(c).settings()
     database = dedicated(settings, "schema")
-    with connected(database, settings):
+    with connected(database, settings), explain_lock_timeout(database, settings):
         schema = catalog.read(database)
     if json:
         print_json(rendering.schema_json(schema, settings))

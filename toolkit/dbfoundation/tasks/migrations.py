@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from dbfoundation.errors import DatabaseError, PlanError, RefusedError
+from dbfoundation.errors import DatabaseError, PlanError
 from dbfoundation.migrations.problems import (
     AHEAD,
     DIFFERENT,
@@ -22,8 +20,7 @@ from dbfoundation.migrations.problems import (
 )
 from dbfoundation.tasks import rendering
 from dbfoundation.tasks.command import command
-from dbfoundation.tasks.connections import open_engine, open_scratch_engine
-from dbfoundation.tasks.data import run_seeds
+from dbfoundation.tasks.connections import explain_lock_timeout, open_engine
 from dbfoundation.tasks.output import print_json, print_line, print_lines
 from dbfoundation.tasks.project import Project
 
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
     from dbfoundation.migrations.dry_run import DryRunStep
     from dbfoundation.migrations.engine import Done, Engine
     from dbfoundation.migrations.step import Step
-    from dbfoundation.migrations.verification import ProofResult
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.settings import Settings
 
@@ -148,7 +144,7 @@ def migrate_check(c: Context, json: bool = False) -> None:
     from dbfoundation.schema.drift import find_drift
 
     models = Project.of(c).models()
-    with _engine(c) as (engine, settings):
+    with _engine(c) as (engine, settings), explain_lock_timeout(engine.database, settings):
         steps = engine.plan().steps
         differences, not_compared = [], None
         ignored = {TABLE, *settings.migrate_check_ignore}
@@ -163,30 +159,6 @@ def migrate_check(c: Context, json: bool = False) -> None:
     else:
         print_lines(rendering.check(steps, differences, not_compared, settings))
     _exit_by_state(steps, differences)
-
-
-@command(changes=True, with_seed="insert the development data before the rollbacks")
-def migrate_verify(c: Context, with_seed: bool = False) -> None:
-    """Prove on a scratch database that each rollback works."""
-    from secrets import token_hex
-
-    from dbfoundation.migrations.verification import verify
-
-    project = Project.of(c)
-    settings = project.settings().for_migrations()
-    if settings.app_env == "production":
-        raise RefusedError(
-            "migrate-verify runs every migration and rollback, and APP_ENV is production: "
-            "a statement on the whole server, such as DROP ROLE, would take effect"
-        )
-    scratch = replace(settings, url=replace(settings.url, name=f"migrate_verify_{token_hex(8)}"))
-    open_scratch = partial(open_scratch_engine, scratch, project.migrations)
-    insert = partial(run_seeds, project, scratch) if with_seed else None
-    started = perf_counter()
-    results = verify(open_scratch, insert, _print_proof)
-    print_line(rendering.proof_total(results, perf_counter() - started, settings))
-    if any(result.problems for result in results):
-        raise Exit(code=1)
 
 
 @contextmanager
@@ -223,10 +195,6 @@ def _print_step(done: Done) -> None:
 
 def _print_dry_run_step(step: DryRunStep) -> None:
     print_lines(rendering.dry_run_step(step))
-
-
-def _print_proof(result: ProofResult) -> None:
-    print_lines(rendering.proof(result))
 
 
 def _print_total(done: Sequence[Done], started: float, settings: Settings, nothing: str) -> None:

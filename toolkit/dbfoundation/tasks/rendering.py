@@ -147,9 +147,13 @@ def check_json(
 
 
 def proof(result: ProofResult) -> Iterator[str]:
-    verdict = "irreversible" if result.irreversible else "faulty" if result.problems else "verified"
-    yield f"{verdict} {result.name}  {_milliseconds(result.seconds)}"
-    for problem in result.problems:
+    if result.untried:
+        yield f"not tried {result.name}, and those after it"
+    else:
+        verdict = "irreversible" if result.irreversible else "verified"
+        verdict = "faulty" if result.problems else verdict
+        yield f"{verdict} {result.name}  {_milliseconds(result.seconds)}"
+    for problem in (*result.untried, *result.problems):
         yield f"! {problem}"
 
 
@@ -157,8 +161,11 @@ def proof_total(results: Sequence[ProofResult], seconds: float, settings: Settin
     if not results:
         return f"no migration to verify: {settings.url}"
     faulty = ", ".join(result.name for result in results if result.problems)
+    untried = ", ".join(result.name for result in results if result.untried)
     irreversible = ", ".join(result.name for result in results if result.irreversible)
     verdict = f"faulty: {faulty}" if faulty else "every rollback undoes its migration"
+    if untried:
+        verdict = f"not tried: {untried}" + (f"; {verdict}" if faulty else "")
     exception = f" (except the irreversible {irreversible})" if irreversible else ""
     return (
         f"{verdict}{exception}, in {_milliseconds(seconds)}: scratch database beside {settings.url}"

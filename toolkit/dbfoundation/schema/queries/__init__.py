@@ -30,7 +30,7 @@ SUBQUERIES = (
     | tables.SUBQUERIES
 )
 WITH_COMMENT = """
-SELECT owner, name, place, details, source, 'COMMENT ' || pg_catalog.quote_literal(description)
+SELECT owner, name, place, details, source, 'COMMENT ' || pg_catalog.quote_literal(description), id
 FROM ({subquery}) object (owner, name, place, details, source, catalog, id)
 LEFT JOIN pg_description ON classoid = catalog AND objoid = id AND objsubid = place
 """
