@@ -118,6 +118,7 @@ class DevelopmentServer:
                 ) from error
             if not listens(url.host, int(url.port)):
                 return False
+            self.report(f"waiting for {url}: a program listens there, and does not answer yet")
             self._wait_for_listener()
         except DatabaseError as error:
             raise ServerError(f"{error} If that server is not yours, set DB_PORT.") from error
