@@ -162,9 +162,9 @@ PLAIN = {"sslmode": "disable"}
 @pytest.mark.parametrize(
     ("handler", "parameters", "fix"),
     [
-        (Mute, {}, "nothing answered within DB_CONNECT_TIMEOUT (2 s): check DB_HOST"),
-        (Mute, PLAIN, "nothing answered within DB_CONNECT_TIMEOUT (2 s): check DB_HOST"),
-        (Mute, {"connect_timeout": "3"}, "nothing answered within DB_CONNECT_TIMEOUT (3 s)"),
+        (Mute, {}, "timeout expired (DB_CONNECT_TIMEOUT: 2 s)"),
+        (Mute, PLAIN, "timeout expired (DB_CONNECT_TIMEOUT: 2 s)"),
+        (Mute, {"connect_timeout": "3"}, "timeout expired (DB_CONNECT_TIMEOUT: 3 s)"),
         (Http, {}, "check DB_HOST and DB_PORT"),
         (Http, PLAIN, "check DB_HOST and DB_PORT"),
         (HangUp, {}, "check DB_HOST and DB_PORT"),

@@ -19,6 +19,7 @@ from dbfoundation.server.compose import Compose
 from dbfoundation.server.development import Answer, DevelopmentServer
 from dbfoundation.server.local import LocalServer
 from dbfoundation.server.waiting import listens
+from tests.listeners import Mute, listener
 from tests.support import PASSWORD, PROJECT, at_database, free_port, ignore, make_settings, until
 
 OURS = "a private server"
@@ -336,7 +337,21 @@ def test_waiting_for_a_listener_is_reported(monkeypatch, tmp_path):
     reports = []
     with hang_up() as port, pytest.raises(ServerError, match="set DB_PORT"):
         development_server(tmp_path, make_settings(port=port), reports.append).start()
-    assert reports == [f"waiting for app on 127.0.0.1:{port}: 1 s"]
+    address = f"app on 127.0.0.1:{port}"
+    assert reports == [
+        f"waiting for {address}: a program listens there, and does not answer yet",
+        f"waiting for {address}: 1 s",
+    ]
+
+
+def test_a_listener_that_says_nothing_is_reported_and_named_with_the_setting(monkeypatch, tmp_path):
+    monkeypatch.setattr(development, "FOREIGN_SERVER_SECONDS", 0.1)
+    reports = []
+    with listener(Mute) as port:
+        settings = make_settings(port=port, connect_timeout_seconds=2)
+        with pytest.raises(ServerError, match=r"timeout expired \(DB_CONNECT_TIMEOUT: 2 s\)"):
+            development_server(tmp_path, settings, reports.append).start()
+    assert "a program listens there, and does not answer yet" in reports[0]
 
 
 @pytest.mark.parametrize("is_ours", [True, False])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PQERRORS_SQLSTATE = 3  # libpq's verbosity: "FATAL:  57P03" in place of a text
 STARTING = ":  57P03"
+TIMEOUT = "timeout expired"
 
 
 class Cause(NamedTuple):
@@ -102,10 +103,9 @@ LIBPQ_CAUSES = (
         "DATABASE_URL, and whether the primary server runs.",
     ),
     Cause(
-        "timeout expired",
+        TIMEOUT,
         UnavailableError,
-        "nothing answered within DB_CONNECT_TIMEOUT ({timeout} s): check DB_HOST and DB_PORT, or "
-        "DATABASE_URL; for a slow network, raise DB_CONNECT_TIMEOUT.",
+        "check DB_HOST and DB_PORT, or DATABASE_URL; for a slow network, raise DB_CONNECT_TIMEOUT.",
     ),
     Cause(
         "refused|timed out|closed the connection|reset by peer|No such file or directory"
@@ -124,9 +124,12 @@ def connection_error(error: Exception, settings: Settings, **changes: str) -> Da
     reasons = text if _is_of_libpq(text) else f"{text}\n{_with_sqlstates(parameters)}"
     cause = next(c for c in (*SERVER_CAUSES, *LIBPQ_CAUSES, OTHER) if _is_found(c, reasons))
     start = "start a server on this machine with `invoke db-up`; or " * settings.url.is_local
-    fix = cause.fix.format(timeout=parameters["connect_timeout"], start=start)
     one_line = "; ".join(" ".join(line.split()) for line in _lines(text))
-    return cause.kind(f"cannot connect to {settings.url}: {one_line}", fix)
+    if cause.pattern == TIMEOUT:
+        limit = f"{TIMEOUT} (DB_CONNECT_TIMEOUT: {parameters['connect_timeout']} s)"
+        one_line = one_line.replace(TIMEOUT, limit)
+    reason = f"cannot connect to {settings.url}: {one_line}"
+    return cause.kind(reason, cause.fix.format(start=start))
 
 
 def _lines(text: str) -> list[str]:

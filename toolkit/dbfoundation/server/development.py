@@ -176,7 +176,10 @@ class DevelopmentServer:
                     f"{error.reason}\nFix: start that server; db-up starts one on this machine "
                     "only (DB_HOST=127.0.0.1)."
                 ) from error
-            return listens(url.host, url.port) and self._listener_answers()
+            if not listens(url.host, url.port):
+                return False
+            self.report(f"waiting for {url}: a program listens there, and does not answer yet")
+            return self._listener_answers()
         except DatabaseError as error:
             raise ServerError(f"{error} If that server is not yours, set DB_PORT.") from error
         return True
