@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from dbfoundation.errors import MigrationFailedError
-from dbfoundation.migrations.history_table import TABLE
+from dbfoundation.migrations.history import TABLE
 from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import compare
 
