@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from dbfoundation.migrations.engine import Engine
-from dbfoundation.migrations.history_table import TABLE
+from dbfoundation.migrations.history import TABLE
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.schema.catalog import read
 from dbfoundation.schema.comparison import compare

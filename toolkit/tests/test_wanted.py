@@ -17,7 +17,7 @@ from peewee import (
 )
 
 from dbfoundation.errors import AccessDeniedError, DatabaseError
-from dbfoundation.migrations.history_table import TABLE
+from dbfoundation.migrations.history import TABLE
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.schema.drift import find_drift
 from models import MODELS

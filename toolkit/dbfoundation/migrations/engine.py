@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from dbfoundation.errors import PlanError
 from dbfoundation.migrations.accept import file_to_accept, record_files
-from dbfoundation.migrations.history import History
+from dbfoundation.migrations.history import TABLE, History
 from dbfoundation.migrations.history_lock import explain_locked_history
-from dbfoundation.migrations.history_table import TABLE
 from dbfoundation.migrations.lock import MigrationLock
 from dbfoundation.migrations.plan import Plan
 from dbfoundation.migrations.problems import names_of

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from dbfoundation.migrations.history_table import Table
 
+TABLE = "migratehistory"
+
 # Through JSON, because peewee-migrate's table has no checksums.
 READ = """
 SELECT name, migrated_at, to_jsonb(h)->>'checksum', to_jsonb(h)->>'code_checksum'

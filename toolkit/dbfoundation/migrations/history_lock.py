@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from peewee import OperationalError
 
 from dbfoundation.errors import LockError
-from dbfoundation.migrations.history_table import TABLE
+from dbfoundation.migrations.history import TABLE
 from dbfoundation.migrations.other_session import SESSION_COLUMNS, OtherSession
 from dbfoundation.runtime.server_errors import server_message, sqlstate
 

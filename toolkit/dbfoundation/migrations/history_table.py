@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from peewee import PostgresqlDatabase
 
-TABLE = "migratehistory"
 COLUMNS = {"id", "name", "migrated_at"}  # peewee-migrate's
 OURS = {"checksum", "code_checksum"}
 CREATE = """
@@ -63,7 +62,7 @@ class Table:
     @property
     def name(self) -> str:
         """The full name, as SQL writes it."""
-        return f"{self.schema}.{TABLE}"
+        return f"{self.schema}.migratehistory"
 
     @property
     def is_history(self) -> bool:

@@ -16,10 +16,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from dbfoundation.errors import MigrationFailedError, ServerWideError
-from dbfoundation.migrations.history_table import TABLE
+from dbfoundation.migrations.history import TABLE
 from dbfoundation.migrations.server_wide import ServerGuard
 from dbfoundation.schema.catalog import search_path
-from dbfoundation.schema.reader import SchemaReader
+from dbfoundation.schema.reader import SchemaReader, differences
 from dbfoundation.schema.roles import role_differences
 from dbfoundation.schema.spelling import compare_as_parsed
 
@@ -128,8 +128,8 @@ class Proof:
         """Apply the steps up to `since` and the first ones after that, without a proof."""
         for step in self.since:
             self._run(self.runner.apply, step)
-        path, with_roles = search_path(self.database)[:1], self.scratch.is_private
-        self.reader = SchemaReader(self.scratch.second, path, TABLE, with_roles=with_roles)
+        with_roles = self.scratch.is_private
+        self.reader = SchemaReader(self.scratch.second, self.path, TABLE, with_roles=with_roles)
         for step in self.steps[:count]:
             self.before[step.name] = self.reader.last
             self._run(self.runner.apply, step)
@@ -225,6 +225,8 @@ class Proof:
         return self._compare(self.reader.read(expected), expected, sides)
 
     def _compare(self, found: Snapshot, expected: Snapshot, sides: tuple[str, str]) -> list[str]:
+        if not differences(found, expected):
+            return []
         different = compare_as_parsed(self.database, found.all(), expected.all(), self.path)
         different += role_differences(found.roles, expected.roles)
         return [difference.describe(*sides) for difference in different]

@@ -56,7 +56,8 @@ OTHERS = """
 SELECT c.relname, coalesce(a.attname, '16384') FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'oid'
 WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r'
-AND (NOT c.relisshared OR c.relname IN ('pg_db_role_setting', 'pg_subscription')) AND c.relname <> ALL(%s)
+AND (NOT c.relisshared OR c.relname IN ('pg_db_role_setting', 'pg_subscription'))
+AND c.relname <> ALL(%s)
 AND has_table_privilege(c.oid, 'SELECT')
 """
 # Each row of a catalog: an object that it describes, or 0, and its age in transactions. The OIDs

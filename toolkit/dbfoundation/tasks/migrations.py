@@ -140,7 +140,7 @@ def migrate_status(c: Context, json: bool = False) -> None:
 @command(changes=False, json=JSON)
 def migrate_check(c: Context, json: bool = False) -> None:
     """Compare the models with the database; for CI."""
-    from dbfoundation.migrations.history_table import TABLE
+    from dbfoundation.migrations.history import TABLE
     from dbfoundation.schema.drift import find_drift
 
     models = Project.of(c).models()
