@@ -130,8 +130,10 @@ class Starter:
         """Start a server and wait until it answers; stops one that cannot, and raises why."""
         if reason := provider.unavailable_reason():
             raise ServerError(reason)
-        new = "" if provider.holds(provider.place()) else ", with new data"
-        self.report(f"starting PostgreSQL: {provider.name}{new}")
+        is_new = provider.holds(provider.place()) is False
+        if is_new and self.providers.get(self.memory.read()[0]) is provider:
+            self.memory.clear()  # those data are gone
+        self.report(f"starting PostgreSQL: {provider.name}{', with new data' * is_new}")
         try:
             provider.start(self.report)
             wait_for_answer(
