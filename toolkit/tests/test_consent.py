@@ -119,7 +119,7 @@ def test_on_a_server_of_its_own_a_project_needs_no_consent(own):
 
 
 @needs_programs
-def test_another_clone_is_told_whose_server_it_uses_and_must_agree(own, tmp_path_factory):
+def test_another_clone_sees_whose_server_it_uses_and_must_agree(own, tmp_path_factory):
     clone = replace(own, folder=copy_of(own, tmp_path_factory.mktemp("clone")))
     up = clone.invoke("db-up")
     assert "already running: a server that this project did not start, PostgreSQL 15." in up.stdout

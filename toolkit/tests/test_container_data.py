@@ -160,7 +160,7 @@ def test_the_volume_of_a_project_that_was_renamed_is_not_replaced(clones):
     refused = after.invoke("db-up")
     assert_error(
         refused,
-        f"this project's data are in {before.folder.name}_postgres_data, from before its folder",
+        f"this project's data are in {before.folder.name}_postgres_data, and not in ",
         f"Fix: set COMPOSE_PROJECT_NAME={before.folder.name} in .env",
     )
     with (after.folder / ".env").open("a") as file:

@@ -16,67 +16,11 @@ import pytest
 from dbfoundation.errors import AccessDeniedError, ServerError
 from dbfoundation.server import binaries, development
 from dbfoundation.server.compose import Compose
-from dbfoundation.server.development import Answer, DevelopmentServer
 from dbfoundation.server.local import LocalServer
 from dbfoundation.server.waiting import listens
 from tests.listeners import Mute, listener
+from tests.providers import OURS, FakeProvider, development_server, needs_programs
 from tests.support import PASSWORD, PROJECT, at_database, free_port, ignore, make_settings, until
-
-OURS = "a private server"
-
-needs_programs = pytest.mark.skipif(
-    binaries.unavailable_reason() is not None,
-    reason=f"db-up --via local: {binaries.unavailable_reason()}",
-)
-
-
-class FakeProvider:
-    """A provider whose server never starts; it may have data, a psql and a port."""
-
-    name = "Fake"
-
-    def __init__(
-        self, *, unavailable=None, advice="install Fake", psql=None, own_port=None, data=False
-    ):
-        self.unavailable = unavailable
-        self.own_port = own_port
-        self.advice = advice
-        self.command = psql
-        self.data = data
-
-    def unavailable_reason(self):
-        return self.unavailable
-
-    def place(self):
-        return "a fake place"
-
-    def holds(self, place):
-        return self.data and place == self.place()
-
-    def move_fix(self, _):
-        return None
-
-    def is_incomplete(self):
-        return False
-
-    def serves(self, _):
-        return False
-
-    def start(self, report):
-        report("pulling its image")
-        raise ServerError("its image cannot be pulled")
-
-    def port(self):
-        return self.own_port
-
-    def stop(self, report):
-        raise AssertionError(report)
-
-    def log(self):
-        return ""
-
-    def psql(self):
-        return self.command
 
 
 @contextmanager
@@ -97,16 +41,6 @@ def hang_up():
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
-
-
-def write_note(folder, text):
-    """Leave a note of the provider that worked last."""
-    (folder / ".postgres").mkdir()
-    (folder / ".postgres" / "last-way").write_bytes(text)
-
-
-def development_server(folder, settings, report=ignore, via=None, **providers):
-    return DevelopmentServer(folder, settings, report, providers, via)
 
 
 @needs_programs
@@ -198,89 +132,6 @@ def test_a_server_that_refuses_the_password_is_stopped_again(private_server, tmp
     with pytest.raises(AccessDeniedError, match="remove the data"):
         development_server(tmp_path, other.settings, local=other).start()
     assert private_server.port() is None
-
-
-@needs_programs
-def test_without_data_a_provider_that_fails_is_reported_and_the_next_one_is_tried(
-    server_without_data, tmp_path
-):
-    server = server_without_data
-    reports = []
-    providers = {"docker": FakeProvider(), "local": server}
-    answer = development_server(tmp_path, server.settings, reports.append, **providers).start()
-    assert answer == Answer(OURS, answer.version, was_started=True)
-    assert "Fake: its image cannot be pulled" in reports
-    assert f"starting PostgreSQL: {OURS}, with new data" in reports
-
-
-@needs_programs
-def test_the_provider_that_has_the_data_starts_its_server_whatever_the_order(
-    private_server, tmp_path
-):
-    """No note of the last provider exists: a fresh clone, or a read-only project."""
-    private_server.stop(ignore)
-    reports = []
-    providers = {"docker": FakeProvider(), "local": private_server}
-    server = development_server(tmp_path, private_server.settings, reports.append, **providers)
-    assert server.start().provider == OURS
-    assert reports[0] == f"starting PostgreSQL: {OURS}"
-    note = (tmp_path / ".postgres" / "last-way").read_text()
-    assert note == f"local\n{private_server.data}\n"
-
-
-@needs_programs
-@pytest.mark.parametrize("note", ["docker", "docker\na fake place\n"])
-def test_the_last_provider_s_data_are_never_replaced_by_those_of_another(
-    server_without_data, tmp_path, note
-):
-    """The note of 0.2 has no second line."""
-    write_note(tmp_path, note.encode())
-    docker = FakeProvider(unavailable="no Docker engine answers", advice="start Docker", data=True)
-    providers = {"docker": docker, "local": server_without_data}
-    server = development_server(tmp_path, server_without_data.settings, **providers)
-    with pytest.raises(ServerError) as caught:
-        server.start()
-    for words in ("has this project's data: no Docker engine", "Fix: start Docker", "--via local"):
-        assert words in str(caught.value)
-    assert not server_without_data.data.exists()
-    server.via = "local"
-    assert server.start().provider == OURS
-
-
-@needs_programs
-def test_the_last_provider_s_failing_start_is_no_reason_to_try_another(
-    server_without_data, tmp_path
-):
-    write_note(tmp_path, b"docker\n")
-    providers = {"docker": FakeProvider(data=True), "local": server_without_data}
-    with pytest.raises(ServerError, match=r"cannot be pulled\nFix: correct that; or .*--via local"):
-        development_server(tmp_path, server_without_data.settings, **providers).start()
-    assert not server_without_data.data.exists()
-
-
-@needs_programs
-def test_data_of_two_providers_need_a_choice(private_server, tmp_path):
-    private_server.stop(ignore)
-    providers = {"docker": FakeProvider(data=True), "local": private_server}
-    server = development_server(tmp_path, private_server.settings, **providers)
-    with pytest.raises(ServerError, match=r"choose with `invoke db-up --via docker` or .*local"):
-        server.start()
-    server.via = "local"
-    assert server.start().provider == OURS
-    private_server.stop(ignore)
-    server.via = None
-    assert server.start().provider == OURS
-
-
-@needs_programs
-@pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"podman\n/x\n", b"\0\n\n\n", b"docker\n"])
-def test_a_note_that_means_nothing_changes_nothing(private_server, tmp_path, note):
-    """In the last of them, the data of the provider were removed."""
-    private_server.stop(ignore)
-    write_note(tmp_path, note)
-    providers = {"docker": FakeProvider(), "local": private_server}
-    server = development_server(tmp_path, private_server.settings, **providers)
-    assert server.start().provider == OURS
 
 
 def test_without_any_provider_each_reason_and_each_fix_is_named(tmp_path):
@@ -377,6 +228,25 @@ def test_a_server_that_refuses_the_user_is_an_error_with_the_settings(project, s
 def test_a_running_server_is_left_alone(app):
     done = app.invoke("db-up")
     assert "answers: already running: a server that this project did not start" in done.stdout
+
+
+def test_a_server_of_another_version_is_used_with_a_warning(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(development, "MAJOR", "14")
+    reports = []
+    answer = development_server(tmp_path, at_database(server, "postgres"), reports.append).start()
+    assert answer.provider is None
+    assert reports == [f"warning: this is PostgreSQL {answer.version}, and the library is for 14"]
+
+
+def test_data_beside_a_server_that_is_not_ours_are_reported(tmp_path, server):
+    reports = []
+    settings = at_database(server, "postgres")
+    (tmp_path / ".postgres").mkdir()
+    (tmp_path / ".postgres" / "last-way").write_text("docker\na fake place\n")
+    docker = FakeProvider(data=True)
+    answer = development_server(tmp_path, settings, reports.append, docker=docker).start()
+    assert answer.provider is None
+    assert reports == ["warning: this project has data of its own: Fake, a fake place"]
 
 
 def test_psql_is_the_one_on_path_without_a_password_among_its_arguments(tmp_path, monkeypatch):

@@ -66,8 +66,11 @@ def test_the_server_of_a_project_that_moved_is_stopped_and_its_data_are_found(mo
     assert f"this project's data are in {before.data}" in refused.stderr
     assert f"Fix: move them: `mv {before.home} {home_of(project.folder)}`" in refused.stderr
 
-    down = project.invoke("db-down")
     gone = f"the private server of {before.project}, a folder that is gone"
+    up = project.invoke("db-up")
+    assert "a server that this project did not start" in up.stdout
+    assert f"warning: this is {gone}; `invoke db-down` stops it" in up.stderr
+    down = project.invoke("db-down")
     assert down.stdout == f"stopped {gone}; the data stay\n"
     assert before.port() is None
 
@@ -87,6 +90,16 @@ def moved(project_with_server_data):
     yield after, before
     remove(before)
     remove(local_home(after))
+
+
+@needs_root
+def test_data_that_another_account_made_for_the_project_are_not_replaced(project):
+    data = project.folder / ".postgres" / "data"
+    data.mkdir(parents=True)
+    (project.folder / ".postgres" / "last-way").write_text(f"local\n{data}\n")
+    done = project.invoke("db-up", DB_PORT=str(free_port()))
+    assert_error(done, f"this project's data are in {data}", "as the account that made them")
+    assert not local_home(project).data.exists()
 
 
 def test_removing_the_data_asks_first_and_then_leaves_nothing(project_with_server_data):

@@ -102,7 +102,9 @@ class Compose:
     def is_incomplete(self) -> bool:
         """Whether the container was killed in its very first start, which a later one skips."""
         container = self._container()
-        if not container:
+        if not container or container["State"]["StartedAt"].startswith("0001-"):
+            return False  # it never ran, as when another program has its port
+        if f"PGDATA={DATA}" not in container["Config"]["Env"]:
             return False
         file = f"{container['Id']}:{DATA}/pg_hba.conf"
         return HBA_LINE not in (output_of("docker", "cp", file, "-", env=self.environment) or "")

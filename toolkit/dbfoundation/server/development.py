@@ -27,12 +27,14 @@ from dbfoundation.server.binaries import MAJOR
 from dbfoundation.server.local import servers_of_gone_projects
 from dbfoundation.server.memory import Memory
 from dbfoundation.server.ownership import key_of_owner
-from dbfoundation.server.starting import SILENCE_SECONDS, Starter, can_go_on
+from dbfoundation.server.starting import SILENCE_SECONDS, Starter
 from dbfoundation.server.waiting import listens, wait_for_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from psycopg2.extensions import connection
 
     from dbfoundation.server.processes import Report
     from dbfoundation.server.provider import Provider
@@ -84,7 +86,7 @@ class DevelopmentServer:
             with databases.any_session(self.settings) as session:
                 key = started or key_of_owner(self.providers, session)
                 version = databases.version(session)
-            self._warn(key, version)
+                self._warn(key, session)
             if key:
                 self._memory.write(key, self.providers[key].place())
             name = self.providers[key].name if key else None
@@ -135,13 +137,22 @@ class DevelopmentServer:
                 self.providers[key].remove_data(self.report)
             self._memory.clear()
 
-    def _warn(self, key: str | None, version: str) -> None:
+    def _warn(self, key: str | None, session: connection) -> None:
         """Report what may surprise about the server that answers."""
+        version = databases.version(session)
         if version.partition(".")[0] != MAJOR:
             self.report(f"warning: this is PostgreSQL {version}, and the library is for {MAJOR}")
+        if key:
+            return
+        for server in servers_of_gone_projects(self.settings):
+            if key_of_owner({"gone": server}, session):
+                self.report(
+                    f"warning: this is the private server of {server.project}, a folder that is "
+                    "gone; `invoke db-down` stops it"
+                )
         holder, place = self._memory.read()
         provider = self.providers.get(holder)
-        if not key and provider and provider.holds(place) is not False:
+        if provider and provider.holds(place) is not False:
             self.report(f"warning: this project has data of its own: {provider.name}, {place}")
 
     def psql(self) -> tuple[list[str], dict[str, str]]:
@@ -197,7 +208,7 @@ class DevelopmentServer:
                 self.report,
                 silence_seconds=SILENCE_SECONDS if owner else FOREIGN_SILENCE_SECONDS,
                 is_alive=lambda error: (
-                    can_go_on(owner, error) if owner else listens(url.host, url.port)
+                    self._starter.can_go_on(owner, error) if owner else listens(url.host, url.port)
                 ),
             )
         except UnavailableError as error:

@@ -49,6 +49,10 @@ def home_of(project: Path) -> Path:
     """
     if os.geteuid():
         return project / ".postgres"
+    return _roots_home(project)
+
+
+def _roots_home(project: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
     return ROOTS_HOMES / f"{project.name}-{digest}"
 
@@ -83,11 +87,16 @@ class LocalServer:
         return str(self.data)
 
     def holds(self, place: str | None) -> bool:
-        return place is not None and Path(place).exists()
+        return place is not None and os.access(place, os.F_OK)
 
     def move_fix(self, place: str) -> str | None:
         gone = {str(server.data): server for server in servers_of_gone_projects(self.settings)}
-        return f"move them: `mv {gone[place].home} {self.home}`" if place in gone else None
+        if place in gone:
+            return f"move them: `mv {gone[place].home} {self.home}`"
+        home = Path(place).parent
+        if self.project and home in (self.project / ".postgres", _roots_home(self.project)):
+            return "run this as the account that made them" if home.exists() else None
+        return None
 
     def start(self, report: Report) -> None:
         """Start the server on the configured port, to which a running one moves.

@@ -57,6 +57,22 @@ class Starter:
             return holder
         return self._start_first_possible({via: self.providers[via]} if via else self.providers)
 
+    def can_go_on(self, provider: Provider, error: UnavailableError) -> bool:
+        """Whether a server that does not answer yet may do so later.
+
+        With incomplete data it would crash and recover for ever.
+        """
+        if isinstance(error, StartingError) and self._is_incomplete(provider):
+            return False
+        return provider.port() is not None
+
+    def _is_incomplete(self, provider: Provider) -> bool:
+        """Whether the data's first start was interrupted: never, once their server answered."""
+        key, place = self.memory.read()
+        if self.providers.get(key) is provider and place in ("", provider.place()):
+            return False
+        return provider.is_incomplete()
+
     def _holder(self) -> str | None:
         """The key of the provider that has this project's data; None where there are no data."""
         key, place = self.memory.read()
@@ -66,8 +82,8 @@ class Starter:
                 return key
             if place and place != current and (fix := provider.move_fix(place)):
                 raise ServerError(
-                    f"this project's data are in {place}, from before its folder was renamed or "
-                    f"moved.\nFix: {fix}; or run `invoke db-up --via {key}` for new, empty data."
+                    f"this project's data are in {place}, and not in {current}.\n"
+                    f"Fix: {fix}; or run `invoke db-up --via {key}` for new, empty data."
                 )
         holders = [key for key, other in self.providers.items() if other.holds(other.place())]
         if len(holders) > 1:
@@ -114,15 +130,17 @@ class Starter:
         """Start a server and wait until it answers; stops one that cannot, and raises why."""
         if reason := provider.unavailable_reason():
             raise ServerError(reason)
-        new = "" if provider.holds(provider.place()) else ", with new data"
-        self.report(f"starting PostgreSQL: {provider.name}{new}")
+        is_new = provider.holds(provider.place()) is False
+        if is_new and self.providers.get(self.memory.read()[0]) is provider:
+            self.memory.clear()  # those data are gone
+        self.report(f"starting PostgreSQL: {provider.name}{', with new data' * is_new}")
         try:
             provider.start(self.report)
             wait_for_answer(
                 self.settings,
                 self.report,
                 silence_seconds=SILENCE_SECONDS,
-                is_alive=lambda error: can_go_on(provider, error),
+                is_alive=lambda error: self.can_go_on(provider, error),
             )
         except NoDatabaseError:
             databases.create_database(self.settings)
@@ -138,7 +156,7 @@ class Starter:
                 f"{provider.name} runs, and its server does not answer: {reason}\n"
                 "Fix: run `invoke db-up` again to wait longer, or stop it with `invoke db-down`."
             )
-        is_incomplete = provider.is_incomplete()
+        is_incomplete = self._is_incomplete(provider)
         log = self._stop_failed(provider)
         if is_incomplete:
             return ServerError(f"{reason}\nIts log ends: {log}\n{INCOMPLETE}")
@@ -158,13 +176,3 @@ class Starter:
                 provider.stop(self.report)
             return log
         return ""
-
-
-def can_go_on(provider: Provider, error: UnavailableError) -> bool:
-    """Whether a server that does not answer yet may do so later.
-
-    With incomplete data it would crash and recover for ever.
-    """
-    if isinstance(error, StartingError) and provider.is_incomplete():
-        return False
-    return provider.port() is not None
