@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from peewee import PeeweeException
 
+from dbfoundation.errors import FoundationError
 from dbfoundation.migrations.history import History
 from dbfoundation.migrations.transaction import (
     ABORTED,
@@ -70,7 +71,7 @@ def _without_transaction(database: PostgresqlDatabase, attempt: Attempt) -> str:
     try:
         with another_session(database) as session:
             names = {record.name for record in History(session).records()}
-    except PeeweeException:
+    except (PeeweeException, FoundationError):
         return UNKNOWN
     return DONE if (attempt.file.name in names) is (attempt.function == "migrate") else kept
 
