@@ -55,7 +55,7 @@ def compare(left: Iterable[SchemaObject], right: Iterable[SchemaObject]) -> list
         if thing.table not in missing
         for difference in (
             _differences(left_objects[key], right_objects[key])
-            if key in left_objects.keys() & right_objects.keys()
+            if key in left_objects and key in right_objects
             else [_missing(key, left_objects, right_objects)]
         )
     ]

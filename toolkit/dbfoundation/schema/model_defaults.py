@@ -49,7 +49,7 @@ def offer_model_defaults(
     constants = dict(_constants(database, schemas, path))
     return [
         replace(thing, details=thing.details | {"default": f"DEFAULT {constants[thing.name]}"})
-        if thing.name in open_ones & constants.keys()
+        if thing.name in open_ones and thing.name in constants
         else thing
         for thing in wanted
     ]
@@ -64,9 +64,10 @@ def _constants(
         for model, schema in schemas.items():
             meta = get_meta(model)
             for field in meta.sorted_fields:
+                if field.default is None or callable(field.default):
+                    continue
                 column = (schema, meta.table_name, field.column_name)
-                found = database.execute_sql(COLUMN_NAME, column).fetchone()
-                if found and field.default is not None and not callable(field.default):
+                if found := database.execute_sql(COLUMN_NAME, column).fetchone():
                     yield found[0], _literal(database, field)
         transaction.rollback()
 

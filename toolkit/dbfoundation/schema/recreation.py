@@ -18,7 +18,7 @@ from dbfoundation.schema.constants import normalize_default
 from dbfoundation.schema.scratch import execute_text, rename
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from peewee import PostgresqlDatabase
 
@@ -63,7 +63,7 @@ def create_again(
     path = [places.home, *path]
     kinds = {"table", "view"} | {thing.kind for thing in objects if key_of(thing) in keys}
     with database.atomic() as transaction:
-        if not _accepts(database, (f"CREATE SCHEMA {name}" for name in places.schemas)):
+        if not _accepts(database, "; ".join(f"CREATE SCHEMA {name}" for name in places.schemas)):
             return {}  # an event trigger may forbid it
         catalog.pin_output_settings(database, path)
         created = {key_of(t): t for t in _create(database, objects, keys, places)}
@@ -108,32 +108,48 @@ def _create(
     objects: Sequence[SchemaObject],
     keys: Collection[Key],
     places: Places,
-) -> Iterator[SchemaObject]:
-    """Create the objects of these keys, and the tables of the parts; yields the accepted ones.
+) -> list[SchemaObject]:
+    """Create the objects of these keys, and the tables of the parts; returns the accepted ones.
 
     The text of a function or view means the live tables, and that of a table's part the live types.
     """
-    chosen = [thing for thing in objects if key_of(thing) in keys]
-    first = [thing for thing in chosen if thing.kind in ("function", "view")]
-    last = [thing for thing in chosen if thing.kind == "type"]
-    tables = {thing.table or thing.name for thing in chosen}
-    done = [thing for thing in first if _accepts(database, _statements(thing, places))]
-    for relation in objects:
-        if relation.kind in ("table", "view") and relation.name in tables and relation not in done:
-            columns = [t for t in objects if t.kind == "column" and t.table == relation.name]
-            _accepts(database, [_relation(relation, columns, places)])
-    yield from done
-    for thing in (*(t for t in chosen if t not in first and t not in last), *last):
-        if _accepts(database, _statements(thing, places)):
-            yield thing
+    chosen = {key_of(thing): thing for thing in objects if key_of(thing) in keys}.values()
+    columns: dict[str, list[SchemaObject]] = {thing.table or thing.name: [] for thing in chosen}
+    for thing in objects:
+        if thing.kind == "column" and thing.table in columns:
+            columns[thing.table].append(thing)
+    queries, types = ("function", "view"), ("type",)
+    done = _accepted(database, [(t, _statements(t, places)) for t in chosen if t.kind in queries])
+    relations = [
+        (thing, _relation(thing, columns[thing.name], places))
+        for thing in objects
+        if thing.kind in ("table", "view") and thing.name in columns and thing not in done
+    ]
+    _accepted(database, relations)
+    parts = [thing for thing in chosen if thing.kind not in queries + types]
+    for things in (parts, [thing for thing in chosen if thing.kind in types]):
+        done += _accepted(database, [(thing, _statements(thing, places)) for thing in things])
+    return done
 
 
-def _accepts(database: PostgresqlDatabase, statements: Iterable[str]) -> bool:
-    """Whether the server runs the statements; an object that they need may be missing by now."""
+def _accepted(
+    database: PostgresqlDatabase, statements: Sequence[tuple[SchemaObject, str]]
+) -> list[SchemaObject]:
+    """Run the statements together, or else each half of them; returns those that the server runs.
+
+    An object that a statement needs may be missing by now.
+    """
+    if not statements or _accepts(database, ";\n".join(text for _, text in statements)):
+        return [thing for thing, _ in statements]
+    half = len(statements) // 2
+    halves = (statements[:half], statements[half:]) if half else ()
+    return [thing for part in halves for thing in _accepted(database, part)]
+
+
+def _accepts(database: PostgresqlDatabase, statement: str) -> bool:
     try:
         with database.atomic():
-            for statement in statements:
-                execute_text(database, statement)
+            execute_text(database, statement)
     except OperationalError:  # a lock or the connection, which is no answer about the text
         raise
     except DatabaseError:
@@ -156,12 +172,12 @@ def _column(thing: SchemaObject) -> str:
     return thing.name.removeprefix(f"{thing.table}.")
 
 
-def _statements(thing: SchemaObject, places: Places) -> Iterable[str]:
+def _statements(thing: SchemaObject, places: Places) -> str:
     """The statements for an object whose table or view exists."""
     if thing.kind == "column":
         return _column_statements(thing, places)
     if thing.kind == "table":
-        return ()  # exists with its partitioning
+        return "SELECT"  # it exists, with its partitioning
     details = {"definition": "", **thing.details}
     table = thing.table or ""
     before_table = re.compile(rf"( (?:ON|TO|FROM)(?: ONLY)? ){re.escape(table)}(?=\s)")
@@ -169,35 +185,34 @@ def _statements(thing: SchemaObject, places: Places) -> Iterable[str]:
         lambda found: found[1] + places.move(table), details["definition"], count=1
     )
     name = thing.name if thing.kind in ("constraint", "policy") else places.move(thing.name)
-    return (
-        STATEMENTS[thing.kind].format(
-            name=name,
-            table=places.move(table),
-            definition=details["definition"],
-            domain=details["definition"].removeprefix("DOMAIN "),
-            moved_definition=moved,
-            variant=details.get("variant", ""),
-            source=(thing.source or "").removesuffix(";"),
-            no_data="WITH NO DATA" if details.get("variant") == "MATERIALIZED" else "",
-            moved_source=_move_routine(thing, places),
-        ),
+    return STATEMENTS[thing.kind].format(
+        name=name,
+        table=places.move(table),
+        definition=details["definition"],
+        domain=details["definition"].removeprefix("DOMAIN "),
+        moved_definition=moved,
+        variant=details.get("variant", ""),
+        source=(thing.source or "").removesuffix(";"),
+        no_data="WITH NO DATA" if details.get("variant") == "MATERIALIZED" else "",
+        moved_source=_move_routine(thing, places),
     )
 
 
-def _column_statements(thing: SchemaObject, places: Places) -> Iterator[str]:
+def _column_statements(thing: SchemaObject, places: Places) -> str:
     table, column, details = places.move(thing.table or ""), _column(thing), thing.details
     if "default" in details:
-        yield f"ALTER TABLE {table} ALTER {column} SET {details['default']}"
+        return f"ALTER TABLE {table} ALTER {column} SET {details['default']}"
     if "generation" in details:
         kind = f"{details['type']} {details.get('collation', '')} {details['generation']}"
-        yield f"ALTER TABLE {table} DROP {column}, ADD {column} {kind}"
+        return f"ALTER TABLE {table} DROP {column}, ADD {column} {kind}"
+    return "SELECT"  # it exists, with neither
 
 
 def _move_routine(thing: SchemaObject, places: Places) -> str:
     """The text of a function, which always names the function's schema, in its scratch schema."""
     found = ROUTINE.match(thing.source or "")
     if not found:
-        return ""
+        return thing.source or ""
     before, after = found[0].removesuffix(found[1]), (thing.source or "")[found.end() :]
     return before + places.move(thing.name).partition(".")[0] + "." + after
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # The details that can have an expression.
 SPELLED = ("default", "generation", "definition", "partitioning")
 PASSES = 4  # a text is usually the same after one
+CHUNK = 500  # definitions in a transaction, whose locks need the server's memory
 
 
 def compare_as_parsed(
@@ -60,7 +61,7 @@ def adopt_spelling(
     parsed, parsed_right = (parse_again(database, side, keys, path) for side in (left, right))
     return [
         _spell(thing, parsed[key], parsed_right[key], rights[key])
-        if (key := key_of(thing)) in parsed.keys() & parsed_right.keys()
+        if (key := key_of(thing)) in parsed and key in parsed_right
         else thing
         for thing in left
     ]
@@ -77,14 +78,28 @@ def parse_again(
     An object that cannot be created on its own is missing.
     """
     known = {key_of(thing): thing for thing in objects}
-    keys = {key for key in known.keys() & keys if is_creatable(known[key])}
-    for _ in range(PASSES if keys else 0):
+    chosen = sorted(key for key in known.keys() & keys if is_creatable(known[key]))
+    parsed: dict[Key, SchemaObject] = {}
+    for start in range(0, len(chosen), CHUNK):
+        parsed |= _parse_again(database, known, chosen[start : start + CHUNK], path)
+    return parsed
+
+
+def _parse_again(
+    database: PostgresqlDatabase,
+    known: Mapping[Key, SchemaObject],
+    keys: Collection[Key],
+    path: Sequence[str],
+) -> dict[Key, SchemaObject]:
+    tables = {known[key].table or known[key].name for key in keys}
+    known = {key: t for key, t in known.items() if (t.table or t.name) in tables}
+    for _ in range(PASSES):
         printed = create_again(database, [*known.values()], keys, path)
-        keys = printed.keys() & keys
+        keys = {key for key in keys if key in printed}
         again = {key: _with_texts(known[key], printed[key]) for key in keys}
         if all(again[key] == known[key] for key in keys):
             break
-        known |= again
+        known = {**known, **again}
     return {key: known[key] for key in keys}
 
 
