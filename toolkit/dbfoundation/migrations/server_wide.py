@@ -158,11 +158,11 @@ def _can_execute(text: str, statements: Sequence[str]) -> bool:
 
 
 def _fetch(session: connection, query: str, *values: object) -> list[tuple[str, ...]]:
-    with session.cursor(cursor_factory=plain_cursor) as cursor:
+    with plain_cursor(session) as cursor:  # not recorded
         cursor.execute(query, values or None)
         return cursor.fetchall()
 
 
 def _execute(session: connection, statement: str) -> None:
-    with session.cursor(cursor_factory=plain_cursor) as cursor:
+    with plain_cursor(session) as cursor:  # not recorded
         cursor.execute(statement)
