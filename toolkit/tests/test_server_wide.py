@@ -311,7 +311,7 @@ def test_a_faulty_rollback_of_a_role_is_found(verify, app):
     done = verify()
     assert done.returncode == 1, done
     assert "faulty 004_roles" in lines(done)
-    assert 'role "proof_new" already exists' in done.stdout
+    assert "! role proof_new: only the schema after its rollback has ROLE" in lines(done)
 
 
 LEAVES = {

@@ -160,11 +160,11 @@ def _can_execute(text: str, statements: Sequence[str]) -> bool:
 
 
 def _fetch(session: connection, query: str, *values: object) -> list[tuple[str, ...]]:
-    with plain_cursor(session) as cursor:  # no observer receives its statements
+    with plain_cursor(session) as cursor:  # not recorded
         cursor.execute(query, values or None)
         return cursor.fetchall()
 
 
 def _execute(session: connection, statement: str) -> None:
-    with plain_cursor(session) as cursor:  # no observer receives its statements
+    with plain_cursor(session) as cursor:  # not recorded
         cursor.execute(statement)
