@@ -110,7 +110,7 @@ def test_a_command_line_that_invoke_rejects_ends_with_exit_code_1(app, settings,
     ("words", "exported", "messages"),
     [
         (["migrate-up"], {"DB_PASSWORD": "hidden"}, ["DATABASE_URL: contradicts DB_PASSWORD"]),
-        (["migrate-up"], {"DATABASE_URL": "postgresql://app:hidden@/"}, ["DB_HOST", "DB_NAME"]),
+        (["migrate-up"], {"DATABASE_URL": "postgresql://app:hidden@/"}, ["DB_NAME: not set"]),
         (["migrate-up"], {"DATABASE_URL": "nonsense"}, ["DATABASE_URL: not of the form"]),
         (["migrate-up", "--steps=x"], {}, ["--steps must be a number, 1 or more"]),
         (["seed"], {"DATABASE_URL": "", "DB_PORT": "x"}, ["DB_PORT: not a port number"]),

@@ -12,6 +12,7 @@ from dbfoundation.errors import ServerWideError
 from dbfoundation.migrations.engine import Engine
 from dbfoundation.migrations.verification import Scratch, Verification
 from dbfoundation.runtime.connection import dedicated
+from dbfoundation.server import binaries
 from dbfoundation.server.compose import Compose
 from dbfoundation.server.local import LocalServer
 from dbfoundation.testing import empty_database
@@ -281,7 +282,7 @@ def lines(done):
 
 
 needs_a_server = pytest.mark.skipif(
-    bool(LocalServer.unavailable_reason(None)), reason="this machine can start no server"
+    bool(binaries.unavailable_reason()), reason="this machine can start no server"
 )
 
 
