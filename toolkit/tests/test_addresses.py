@@ -186,7 +186,7 @@ def test_every_task_has_the_options_of_the_url(private_server, project):
     execute(settings, "CREATE SCHEMA shop")
     url = replace(settings.url, parameters={"options": "-csearch_path=shop,public -c a.b=1"})
     app = at(project, url.render(with_password=True))
-    done = app.invoke("migrate-up", "migrate-check", "migrate-verify", "seed", "db-schema")
+    done = app.invoke("migrate-up", "migrate-check", "migrate-verify", "seed", "--yes", "db-schema")
     assert done.returncode == 0, done
     query = "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename IN ('sessions', 'audit_log')"
     assert execute(settings, query) == [("shop",)]

@@ -92,7 +92,7 @@ def test_a_password_outside_of_the_url_serves_every_task(app, settings, how):
         "PGPASSFILE": {"PGPASSFILE": str(file), "DATABASE_URL": plain},
         "passfile": {"DATABASE_URL": f"{plain}?passfile={file}"},
     }[how]
-    up = app.invoke("migrate-up", "seed", "migrate-verify", **exported)
+    up = app.invoke("migrate-up", "seed", "--yes", "migrate-verify", **exported)
     assert up.returncode == 0, up
     shell = app.invoke_process("db-shell", stdin="SELECT 6 * 7000", **exported)
     assert "42000" in shell.stdout, shell

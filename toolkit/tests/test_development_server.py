@@ -196,7 +196,7 @@ def test_waiting_for_a_listener_is_reported(monkeypatch, tmp_path):
 
 
 def test_a_listener_that_says_nothing_is_reported_and_named_with_the_setting(monkeypatch, tmp_path):
-    monkeypatch.setattr(development, "FOREIGN_SERVER_SECONDS", 0.1)
+    monkeypatch.setattr(development, "FOREIGN_SILENCE_SECONDS", 0.1)
     reports = []
     with listener(Mute) as port:
         settings = make_settings(port=port, connect_timeout_seconds=2)

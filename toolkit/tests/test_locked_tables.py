@@ -38,4 +38,4 @@ def test_the_error_names_the_table_and_the_session(locked, app, settings, task):
 def test_the_history_is_named_too(locked, app):
     pid = locked("migratehistory")
     done = app.invoke("migrate-check", MIGRATE_TABLE_LOCK_TIMEOUT="1")
-    assert_error(done, "for the lock of migratehistory", f"(pid {pid}")
+    assert_error(done, "the history of migrations is locked", f"(pid {pid}")
