@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -22,6 +23,7 @@ from dbfoundation.testing import URL_VARIABLE, empty_database, running_server
 from models import database
 from tests.containers import runs
 from tests.support import (
+    IS_CI,
     PASSWORD,
     PROJECT,
     SERVER_DATA,
@@ -38,6 +40,9 @@ from tests.support import (
     remove,
 )
 
+# The most cases of one test that a person runs; CI runs all of them.
+SAMPLE = 12
+
 
 def pytest_configure(config):
     """Remove exported settings, which the tests' own would contradict.
@@ -48,6 +53,27 @@ def pytest_configure(config):
         del os.environ[name]
     if not is_worker(config):
         os.environ[SERVER_DATA] = tempfile.mkdtemp(prefix="dbfoundation-test-data-")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Outside of CI, run a sample of each long table of cases, unless the command selects tests."""
+    if IS_CI or config.option.keyword or any("::" in argument for argument in config.args):
+        return
+    counts = Counter(_table_of(item) for item in items)
+    seen: Counter[str] = Counter()
+    dropped = []
+    for item in items:
+        table = _table_of(item)
+        if seen[table] % -(-counts[table] // SAMPLE):
+            dropped.append(item)
+        seen[table] += 1
+    items[:] = [item for item in items if item not in {*dropped}]
+    config.hook.pytest_deselected(items=dropped)
+
+
+def _table_of(item) -> str:
+    """The test of a case."""
+    return item.nodeid.partition("[")[0]
 
 
 def pytest_unconfigure(config):

@@ -17,6 +17,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import psycopg2
+import pytest
 
 from dbfoundation.server.binaries import chown_to_server
 from dbfoundation.server.local import LocalServer, home_of
@@ -29,6 +30,7 @@ PROJECT = LIBRARY / "tests" / "project"
 PASSWORD = "p@ss:w/rd#%$ 1"
 # The tests of races run this many rounds; CI runs all of them.
 IS_CI = bool(os.environ.get("CI"))
+only_in_ci = pytest.mark.skipif(not IS_CI, reason="takes long: CI runs it, and CI=1 does")
 # The variable that names the folder of the data that private servers copy; conftest.py sets it.
 SERVER_DATA = "TEST_SERVER_DATA"
 

@@ -8,7 +8,7 @@ from dbfoundation.server import binaries
 from dbfoundation.server.compose import Compose
 from dbfoundation.settings import Settings
 from tests.containers import IMAGE, compose, inspect, needs_docker, runs
-from tests.support import PASSWORD, free_port, until
+from tests.support import PASSWORD, free_port, only_in_ci, until
 
 pytestmark = needs_docker
 
@@ -28,6 +28,7 @@ def container_of(project, monkeypatch, **exported):
     return Compose(project.folder, Settings.load(project.folder / ".env"))
 
 
+@only_in_ci
 def test_compose_alone_creates_the_database_of_the_url(contained, tool):
     env_file = contained.folder / ".env"
     odd = "DB_PASSWORD='p@ss:w/o#r%d$1 x'"
@@ -52,12 +53,14 @@ def test_the_data_survive_db_down_and_db_up(contained):
     assert "inserted 0, unchanged 12" in second.stdout
 
 
+@only_in_ci
 def test_another_port_moves_the_container(contained):
     contained.invoke("db-up", "--via=docker", "migrate-up")
     done = contained.invoke("db-up", "migrate-status", DB_PORT=str(free_port()))
     assert done.returncode == 0, done
 
 
+@only_in_ci
 def test_special_characters_reach_the_container(contained):
     # PostgreSQL's initdb refuses $ in the name of its first user.
     odd = {"DB_USER": PASSWORD.replace("$", ""), "DB_PASSWORD": PASSWORD, "DB_NAME": PASSWORD}
@@ -65,12 +68,14 @@ def test_special_characters_reach_the_container(contained):
     assert done.returncode == 0, done
 
 
+@only_in_ci
 def test_the_log_of_a_container_that_dies_is_in_the_error(contained):
     done = contained.invoke("db-up", "--via=docker", DB_USER="a$b")
     assert done.returncode == 2
     assert "invalid character in extension owner" in done.stderr
 
 
+@only_in_ci
 def test_a_volume_of_another_password_is_an_error_with_a_fix(contained):
     contained.invoke("db-up", "--via=docker", "db-down")
     done = contained.invoke("db-up", DB_PASSWORD="another")
@@ -106,6 +111,7 @@ def test_psql_of_the_container_opens_the_configured_database_in_utc(contained, m
     assert "app UTC" in done.stdout
 
 
+@only_in_ci
 def test_psql_of_the_container_is_not_used_for_another_server(contained, monkeypatch):
     contained.invoke("db-up", "--via=docker")
     other_port = {"DB_PORT": str(free_port())}

@@ -12,18 +12,17 @@ from dbfoundation.server.compose import Compose
 from dbfoundation.settings import Settings
 from tests.containers import needs_docker, runs
 from tests.support import (
-    IS_CI,
     Project,
     assert_error,
     clean_environment,
     free_port,
     local_home,
+    only_in_ci,
     until,
 )
 
-pytestmark = needs_docker
+pytestmark = [needs_docker, only_in_ci]
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
-slow = pytest.mark.skipif(not IS_CI, reason="slow: it runs in CI")
 
 
 def docker(*words, **options):
@@ -86,8 +85,8 @@ def test_without_the_engine_the_data_in_the_volume_are_not_replaced(contained):
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param("creating subdirectories", marks=slow),
-        pytest.param("running bootstrap script", marks=slow),
+        "creating subdirectories",
+        "running bootstrap script",
         "performing post-bootstrap initialization",
     ],
 )
@@ -151,7 +150,6 @@ def test_the_container_of_another_clone_is_neither_used_nor_stopped(clones):
     assert "inserted 0, unchanged 12" in again.stdout, again
 
 
-@slow
 def test_the_volume_of_a_project_that_was_renamed_is_not_replaced(clones):
     before = clones[0]
     before.invoke("db-up", "--via=docker", "migrate-up", "seed", "db-down")

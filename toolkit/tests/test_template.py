@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import IS_CI, LIBRARY, clean_environment, copy_root
+from tests.support import IS_CI, LIBRARY, clean_environment, copy_root, only_in_ci
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,6 +179,7 @@ def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedPr
     )
 
 
+@only_in_ci
 def test_the_projects_tests_and_lint_pass_after_each_change_of_its_owner(root, server, request):
     environment = {
         "TEST_DATABASE_URL": server.url.render(with_password=True),
