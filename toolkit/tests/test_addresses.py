@@ -15,14 +15,7 @@ from dbfoundation.server.databases import create_database
 from dbfoundation.server.processes import run
 from dbfoundation.testing import environment_for, fresh_database, running_server
 from tests.every_task import assert_every_task_works, at
-from tests.support import (
-    assert_error,
-    execute,
-    free_port,
-    ignore,
-    local_server,
-    until,
-)
+from tests.support import assert_error, execute, free_port, ignore, local_server, only_in_ci, until
 
 pytestmark = pytest.mark.skipif(
     binaries.unavailable_reason() is not None,
@@ -82,6 +75,7 @@ def test_every_task_works_on_a_socket_in_each_form(on_socket, project):
         assert place in done.stdout
 
 
+@only_in_ci
 def test_every_task_works_on_a_socket_in_parts(on_socket, project):
     url = on_socket.url
     names = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD")
@@ -90,6 +84,7 @@ def test_every_task_works_on_a_socket_in_parts(on_socket, project):
     assert_every_task_works(replace(project, environment=project.environment | exported), on_socket)
 
 
+@only_in_ci
 def test_the_account_is_the_user_of_a_url_without_one(on_socket, project):
     account = subprocess.run(
         ["id", "-un"], check=True, capture_output=True, text=True
@@ -143,6 +138,7 @@ def test_every_task_works_on_the_primary_server_of_several_hosts(several, projec
     assert execute(several, "SELECT inet_server_port()") == [(int(third),)]
 
 
+@only_in_ci
 def test_every_task_works_on_several_hosts_in_parts(several, project):
     url = several.url
     exported = {
@@ -171,6 +167,7 @@ def test_db_up_and_db_down_start_and_stop_nothing_for_several_hosts(project):
     assert app.invoke("db-down").stdout == "nothing to stop: no server of db-up runs here\n"
 
 
+@only_in_ci
 def test_every_task_works_on_an_ipv6_address(project):
     with local_server(host="::1") as server:
         settings = server.settings
@@ -180,6 +177,7 @@ def test_every_task_works_on_an_ipv6_address(project):
         assert f" app on [::1]:{settings.url.port}\n" in done.stdout
 
 
+@only_in_ci
 def test_every_task_has_the_options_of_the_url(private_server, project):
     settings = private_server.settings
     create_database(settings)
@@ -194,6 +192,7 @@ def test_every_task_has_the_options_of_the_url(private_server, project):
     assert "shop,public" in shell.stdout
 
 
+@only_in_ci
 def test_the_plugin_takes_every_form_of_an_address(on_socket, several, project, monkeypatch):
     for given in (on_socket, several):
         monkeypatch.setenv("TEST_DATABASE_URL", given.url.render(with_password=True))

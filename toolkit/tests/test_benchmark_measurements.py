@@ -15,7 +15,9 @@ from benchmarks.tools import Playhouse, Psql, PwMigrate, ThisProject
 from dbfoundation import SessionStore
 from dbfoundation.server import binaries
 from models import AuditLog, Session
-from tests.support import IS_CI, ignore
+from tests.support import IS_CI, ignore, only_in_ci
+
+pytestmark = only_in_ci
 
 
 @pytest.fixture

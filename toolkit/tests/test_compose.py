@@ -84,6 +84,7 @@ def test_a_volume_of_another_password_is_an_error_with_a_fix(contained):
     assert "`invoke db-down --remove-data`" in done.stderr
 
 
+@only_in_ci
 def test_after_an_image_that_cannot_be_pulled_the_next_provider_is_tried(contained):
     if reason := binaries.unavailable_reason():
         pytest.skip(f"this machine has no next provider: {reason}")
@@ -96,6 +97,7 @@ def test_after_an_image_that_cannot_be_pulled_the_next_provider_is_tried(contain
     assert "stopped a private server" in contained.invoke("db-down").stdout
 
 
+@only_in_ci
 def test_psql_of_the_container_opens_the_configured_database_in_utc(contained, monkeypatch):
     contained.invoke("db-up", "--via=docker")
     container = container_of(contained, monkeypatch)

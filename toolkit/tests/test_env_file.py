@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 
 from dbfoundation.env_file import read_env_file
 from dbfoundation.settings import Settings
-from tests.support import LIBRARY, clean_environment
+from tests.support import LIBRARY, clean_environment, only_in_ci
 
 PAGE = LIBRARY.parent / "docs" / "settings.md"
 ROW = re.compile(r"^\| `(.+?)` \| `(.*?)` \| `(.*?)` \| `(.*?)` \|$", re.MULTILINE)
@@ -120,6 +120,7 @@ def test_a_line_means_what_the_page_shows(tmp_path, row):
     assert read(tmp_path, ABOVE + line)["X"] == value
 
 
+@only_in_ci
 @pytest.mark.parametrize("version", TOOLS)
 def test_a_line_means_to_compose_what_the_page_shows(tmp_path, version):
     if not runs([*TOOLS[version], "version"]):

@@ -10,7 +10,9 @@ import pytest
 from dbfoundation.server import binaries
 from tests.accounts import project_of
 from tests.every_task import TASKS
-from tests.support import assert_error, execute, tables
+from tests.support import assert_error, execute, only_in_ci, tables
+
+pytestmark = only_in_ci
 
 NUMBER = 12345
 needs_programs = pytest.mark.skipif(

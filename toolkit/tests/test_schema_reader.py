@@ -6,6 +6,7 @@ from dbfoundation.runtime.connection import dedicated
 from dbfoundation.schema import catalog
 from dbfoundation.schema.reader import SchemaReader, differences
 from tests import one_of_everything
+from tests.support import only_in_ci
 
 BEFORE = """
 CREATE TABLE authors (id serial PRIMARY KEY, name varchar(100) NOT NULL DEFAULT 'x');
@@ -93,6 +94,7 @@ def test_after_each_statement_the_reader_has_every_object(db, second):
         assert sorted(reader.read().all(), key=key) == everything(db), statement
 
 
+@only_in_ci
 def test_one_of_everything_is_read_as_by_the_catalog(db, second):
     reader = SchemaReader(second, ["public"], "migratehistory")
     empty = reader.last

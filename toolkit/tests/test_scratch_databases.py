@@ -9,7 +9,7 @@ import pytest
 
 from dbfoundation.server.databases import create_database, drop_database, scratch_database
 from dbfoundation.testing import fresh_database
-from tests.support import at_database, execute, until
+from tests.support import at_database, execute, only_in_ci, until
 
 SCRATCH = "SELECT datname FROM pg_database WHERE datname LIKE 'migrate_verify%%' ORDER BY 1"
 LOCALE = "SELECT pg_encoding_to_char(encoding), datcollate, datctype, datlocprovider, daticulocale"
@@ -134,6 +134,7 @@ def test_a_database_in_use_and_one_with_another_name_stay(start, server):
         assert left not in scratch_names(server)
 
 
+@only_in_ci
 def test_many_at_once_drop_none_of_each_other(start, server):
     process, left = start()
     kill(process, server)

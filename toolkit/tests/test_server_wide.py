@@ -17,7 +17,7 @@ from dbfoundation.server.compose import Compose
 from dbfoundation.server.local import LocalServer
 from dbfoundation.testing import empty_database
 from tests.migration_files import creates, migration
-from tests.support import execute, until
+from tests.support import execute, only_in_ci, until
 
 # The parts of a server that all databases share, and the other databases.
 SERVER = """
@@ -286,6 +286,7 @@ needs_a_server = pytest.mark.skipif(
 )
 
 
+@only_in_ci
 @needs_a_server
 @pytest.mark.usefixtures("roles")
 @pytest.mark.parametrize("flags", [(), ("--with-seed",), ("--since", "3")])
@@ -334,6 +335,7 @@ LEAVES = {
 }
 
 
+@only_in_ci
 @needs_a_server
 @pytest.mark.parametrize(("up", "down", "problem"), LEAVES.values(), ids=LEAVES)
 def test_a_rollback_that_leaves_a_change_of_a_role_is_faulty(verify, app, up, down, problem):
@@ -348,6 +350,7 @@ def test_a_rollback_that_leaves_a_change_of_a_role_is_faulty(verify, app, up, do
     assert lines(done)[2].endswith(problem)
 
 
+@only_in_ci
 @needs_a_server
 @pytest.mark.usefixtures("roles")
 def test_a_role_that_no_migration_creates_is_missing_on_that_server(verify, app):
@@ -366,6 +369,7 @@ SLEEPS = """
 """
 
 
+@only_in_ci
 @needs_a_server
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_other_server(app, settings, number):

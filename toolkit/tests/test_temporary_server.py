@@ -10,11 +10,12 @@ import pytest
 from dbfoundation.server import binaries
 from dbfoundation.server.development import listens
 from dbfoundation.server.temporary import temporary_server
-from tests.support import execute
+from tests.support import execute, only_in_ci
 
-pytestmark = pytest.mark.skipif(
+needs_programs = pytest.mark.skipif(
     bool(binaries.unavailable_reason()), reason=f"a private server: {binaries.unavailable_reason()}"
 )
+pytestmark = [needs_programs, only_in_ci]
 STARTS = """
 import sys, tempfile
 from dbfoundation.server.temporary import temporary_server

@@ -10,12 +10,13 @@ import pytest
 from dbfoundation.server import binaries
 from dbfoundation.server.databases import create_database
 from tests.every_task import assert_every_task_works, at
-from tests.support import assert_error, execute
+from tests.support import assert_error, execute, only_in_ci
 
-pytestmark = pytest.mark.skipif(
+needs_programs = pytest.mark.skipif(
     binaries.unavailable_reason() is not None,
     reason=f"a private server: {binaries.unavailable_reason()}",
 )
+pytestmark = [needs_programs, only_in_ci]
 
 
 def openssl(folder, *words):
