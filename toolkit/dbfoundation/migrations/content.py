@@ -134,7 +134,7 @@ def _function_problem(tree: ast.Module, name: str) -> str | None:
             case ast.FunctionDef(name=defined, body=body) if defined == name:
                 bodies.append(body)
             case ast.AsyncFunctionDef(name=defined) if defined == name:
-                return f"{name}() is async, so a call runs none of it{FIX}write it without async"
+                return f"{name}() is async: a call does not run it{FIX}write it without async"
             case ast.Assign(value=ast.Constant()) | ast.AnnAssign(value=ast.Constant()):
                 pass  # such as `migrate = None`
             case _ if name in _assigned_names(node):
@@ -142,7 +142,7 @@ def _function_problem(tree: ast.Module, name: str) -> str | None:
     if not bodies:
         return f"no {name}(){FIX}write one"
     if any(_yields(statement) for statement in bodies[-1]):
-        return f"{name}() has a yield, so a call runs none of it{FIX}write it without yield"
+        return f"{name}() has a yield: a call does not run it{FIX}write it without yield"
     if all(_does_nothing(statement) for statement in bodies[-1]):
         return f"{name}() does nothing{FIX}write its statements, or `migrator.noop()`"
     return None

@@ -56,7 +56,7 @@ def derived_objects(live: LiveTable) -> list[Derived]:
 
 
 def _naming_columns(constraint: Constraint) -> list[str]:
-    """The columns in the name of a constraint: none of a primary key or of a CHECK on several."""
+    """The columns in a constraint's name: a primary key and a CHECK on several have no column."""
     is_named_after_table = constraint.kind == "p" or (
         constraint.kind == "c" and len(constraint.columns) != 1
     )

@@ -58,7 +58,7 @@ class FieldChange:
         return column
 
     def apply(self) -> None:
-        """Send the statements; what stands in the way of the new type goes first."""
+        """Send the statements; what prevents the new type is dropped first."""
         if self.live.name != self.name:
             self.editor.rename_column(self.live.name, self.name)
             self._read(self.name)

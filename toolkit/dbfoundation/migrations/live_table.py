@@ -129,7 +129,7 @@ class OwnedSequence:
 
 
 class LiveTable:
-    """One table of the database; raises MigrationError when there is none of this name."""
+    """One table of the database; raises MigrationError when there is no such table."""
 
     def __init__(self, database: PostgresqlDatabase, name: str, schema: str | None = None) -> None:
         self.database = database

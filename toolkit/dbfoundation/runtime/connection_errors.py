@@ -36,7 +36,7 @@ TIMEOUT = "timeout expired"
 
 
 class Cause(NamedTuple):
-    """A cause of a failed connection: how to recognise it, its error, and a fix."""
+    """A cause of a failed connection: how to recognize it, its error, and a fix."""
 
     pattern: str
     kind: type[DatabaseError]
