@@ -131,6 +131,23 @@ def test_an_edited_migration_is_a_problem_with_exit_code_2(app):
     assert [step["problem"] for step in status["migrations"]] == [None, "edited", None]
 
 
+def test_accepting_all_names_the_applied_ones_without_a_file(app):
+    app.invoke("migrate-up")
+    (app.folder / "migrations" / "002_create_sessions.py").unlink()
+    done = app.invoke("migrate-accept", "--all")
+    assert done.stdout == "nothing to accept: the history has this text already\n"
+    assert done.stderr == "warning: applied, but without a file here: 002_create_sessions\n"
+
+
+def test_an_applied_file_that_does_not_parse_any_more_is_reported_as_such(app):
+    app.invoke("migrate-up")
+    app.write("migrations/002_create_sessions.py", "def migrate(")
+    done = app.invoke("migrate-status")
+    assert done.returncode == 2
+    assert "! 002_create_sessions: edited: syntax error: " in done.stdout
+    assert "migrate-accept" not in done.stdout
+
+
 def test_accepting_an_edited_migration_ends_the_problem(app):
     app.invoke("migrate-up")
     assert app.invoke("migrate-accept", "2").stdout == (

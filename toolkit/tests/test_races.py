@@ -169,7 +169,8 @@ def interrupt(app, settings):
     until(lambda: backend_is_at(settings, "pg_sleep"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=WAIT_SECONDS)
-    assert process.returncode == 2, err
+    assert process.returncode == 130, err
+    assert not err.startswith("error: ")
     return out, err
 
 
@@ -199,6 +200,8 @@ def test_ctrl_c_that_a_statement_catches_ends_the_run_after_its_step(app, settin
     app.write("migrations/004_catches.py", migration(CATCHES))
     app.write("migrations/005_next.py", creates("next"))
     out, err = interrupt(app, settings)
-    assert "applied 004_catches" in out
-    assert "005_next.py: not run, because of an interruption" in err
+    # Python may notice the signal at once, too, and then the step is undone.
+    is_applied = "005_next.py: not run, because of an interruption" in err
+    assert is_applied or "004_catches.py:4: migrate() failed: interrupted" in err
+    assert ("applied 004_catches" in out) is ("004_catches" in history(settings)) is is_applied
     assert "005_next" not in history(settings)

@@ -31,7 +31,12 @@ def engine(db, tmp_path, write):
 # SQL that ends the transaction
 
 
-@pytest.mark.parametrize("word", ["COMMIT", "rollback", "END", "BEGIN", "/* x */ commit work"])
+BODY = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; END"
+
+
+@pytest.mark.parametrize(
+    "word", ["COMMIT", "rollback", "END", "BEGIN", "/* x */ commit work", f"{BODY}; COMMIT"]
+)
 def test_sql_that_ends_the_transaction_is_not_sent(engine, db, write, word):
     write("002_x", migration(f"migrator.sql('CREATE TABLE x (id INTEGER); {word}; SELECT 1')"))
     with pytest.raises(MigrationFailedError, match="a statement begins or ends a transaction"):

@@ -219,7 +219,9 @@ class Engine:
             return []
         with self.lock.hold(self.runner_timeout, self.report):
             self._ensure_history()
-            return record_files(self.history, choose(self.plan()))
+            accepted = record_files(self.history, choose(self.plan()))
+        self._report_missing()
+        return accepted
 
     def _ensure_history(self) -> None:
         if line := self.history.ensure_table():

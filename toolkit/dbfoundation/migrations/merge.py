@@ -84,13 +84,15 @@ def _words(name: str) -> str:
 
 def _known(file: MigrationFile, position: int, record: Record) -> Step:
     """A record may have no checksum."""
-    is_edited = record.checksum is not None and not _has_text(file, record)
+    problem = None
+    if record.checksum is not None and not _has_text(file, record):
+        problem = f"{EDITED}: {file.content.problem}" if file.content.problem else EDITED
     return Step(
         name=file.name,
         file=file,
         applied_at=record.applied_at,
         position=position,
-        problem=EDITED if is_edited else None,
+        problem=problem,
     )
 
 

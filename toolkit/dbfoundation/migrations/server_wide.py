@@ -139,8 +139,7 @@ class ServerGuard:
 
 def _split(text: str) -> list[str]:
     """The statements of a text, without literals, quoted names and comments."""
-    plain = plain_text(text)
-    parts = [plain] if SQL_BODY.search(plain) else plain.split(";")
+    parts = SQL_BODY.sub(" ", plain_text(text)).split(";")
     return [part for part in parts if part.strip()]
 
 

@@ -40,7 +40,7 @@ ENDS_TRANSACTION = re.compile(
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
 # The body of an SQL function, which has its own BEGIN and END.
-SQL_BODY = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
+SQL_BODY = re.compile(r"\bBEGIN\s+ATOMIC\b.*\bEND\b", re.IGNORECASE | re.DOTALL)
 # May change a setting of the session; it also matches an UPDATE, which costs one more RESET.
 SETS = re.compile(r"\b(SET|set_config)\b", re.IGNORECASE)
 COPY = re.compile(r"\s*COPY\b", re.IGNORECASE)
@@ -134,9 +134,7 @@ def ends_transaction(text: str) -> bool:
 
     The server's state decides; a statement that is recognized here does no harm.
     """
-    plain = plain_text(text)
-    if SQL_BODY.search(plain):
-        return False
+    plain = SQL_BODY.sub(" ", plain_text(text))
     return any(ENDS_TRANSACTION.match(statement) for statement in plain.split(";"))
 
 

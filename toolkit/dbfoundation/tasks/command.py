@@ -119,6 +119,8 @@ def _with_errors(function: Callable[..., None]) -> Callable[..., None]:
                 raise
             if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
                 report(traceback.format_exc())
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise Exit(message, code=130) from error
             raise Exit(f"error: {message}", code=2) from error
 
     return wrapper

@@ -47,12 +47,7 @@ def migrate_verify(c: Context, with_seed: bool = False, since: str | None = None
         )
     started = perf_counter()
     proofs = Verification(_print_proof, since)
-    try:
-        _run(proofs, project, settings, with_seed=with_seed)
-    except MigrationFailedError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            raise Exit(f"{error}", code=130) from error
-        raise
+    _run(proofs, project, settings, with_seed=with_seed)
     print_line(rendering.proof_total(proofs.results, perf_counter() - started, settings))
     if any(result.problems or result.untried for result in proofs.results):
         raise Exit(code=1)
@@ -63,6 +58,9 @@ def _run(proofs: Verification, project: Project, settings: Settings, *, with_see
     in_scratch = partial(_in_scratch, project, with_seed=with_seed)
     try:
         proofs.run(partial(in_scratch, settings, is_private=False))
+    except MigrationFailedError as error:
+        note = "this happened in a scratch database, which is dropped"
+        raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
     except ServerWideError as error:
         with end_on_first_signal(), _new_server(proofs, settings, error) as server:
             if server:
