@@ -5,7 +5,7 @@ import pytest
 from dbfoundation.errors import ServerError
 from dbfoundation.server.development import Answer
 from tests.providers import OURS, FakeProvider, development_server, needs_programs
-from tests.support import ignore
+from tests.support import ignore, only_in_ci
 
 
 def write_note(folder, text):
@@ -14,6 +14,7 @@ def write_note(folder, text):
     (folder / ".postgres" / "last-way").write_bytes(text)
 
 
+@only_in_ci
 @needs_programs
 def test_without_data_a_provider_that_fails_is_reported_and_the_next_one_is_tried(
     server_without_data, tmp_path
@@ -61,6 +62,7 @@ def test_the_last_provider_s_data_are_never_replaced_by_those_of_another(
     assert server.start().provider == OURS
 
 
+@only_in_ci
 @needs_programs
 def test_the_last_provider_s_failing_start_is_no_reason_to_try_another(
     server_without_data, tmp_path
@@ -86,6 +88,7 @@ def test_data_of_two_providers_need_a_choice(private_server, tmp_path):
     assert server.start().provider == OURS
 
 
+@only_in_ci
 @needs_programs
 @pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"podman\n/x\n", b"\0\n\n\n", b"docker\n"])
 def test_a_note_that_means_nothing_changes_nothing(private_server, tmp_path, note):

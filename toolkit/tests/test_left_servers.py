@@ -16,6 +16,7 @@ from tests.support import (
     ignore,
     local_home,
     make_settings,
+    only_in_ci,
     remove,
 )
 
@@ -38,6 +39,7 @@ NO_PID_FILES = {
 }
 
 
+@only_in_ci
 @pytest.mark.parametrize("text", NO_PID_FILES.values(), ids=NO_PID_FILES)
 def test_a_pid_file_that_names_no_server_is_one_that_a_crash_left(private_server, tmp_path, text):
     private_server.stop(ignore)
@@ -49,6 +51,7 @@ def test_a_pid_file_that_names_no_server_is_one_that_a_crash_left(private_server
     assert server.start().was_started
 
 
+@only_in_ci
 def test_the_server_of_a_folder_whose_name_begins_alike_is_another_one(private_server):
     beside = LocalServer(private_server.home, private_server.settings)
     beside.data = private_server.home / "dat"
@@ -58,6 +61,7 @@ def test_the_server_of_a_folder_whose_name_begins_alike_is_another_one(private_s
     assert beside.port() is None
 
 
+@only_in_ci
 @needs_root
 def test_the_server_of_a_project_that_moved_is_stopped_and_its_data_are_found(moved):
     project, before = moved
@@ -92,6 +96,7 @@ def moved(project_with_server_data):
     remove(local_home(after))
 
 
+@only_in_ci
 @needs_root
 def test_data_that_another_account_made_for_the_project_are_not_replaced(project):
     data = project.folder / ".postgres" / "data"
@@ -102,6 +107,7 @@ def test_data_that_another_account_made_for_the_project_are_not_replaced(project
     assert not local_home(project).data.exists()
 
 
+@only_in_ci
 def test_removing_the_data_asks_first_and_then_leaves_nothing(project_with_server_data):
     project = project_with_server_data
     server = local_home(project)

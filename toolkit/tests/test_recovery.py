@@ -11,7 +11,7 @@ from dbfoundation.server import binaries, databases, development, local, startin
 from dbfoundation.server.development import DevelopmentServer
 from dbfoundation.server.waiting import listens
 from tests.recovery import crash, end_recovery, hold_recovery
-from tests.support import at_database, execute, until
+from tests.support import at_database, execute, only_in_ci, until
 
 pytestmark = pytest.mark.skipif(
     binaries.unavailable_reason() is not None,
@@ -58,6 +58,7 @@ def start_without_waiting(server):
     until(lambda: listens("127.0.0.1", server.settings.url.port))
 
 
+@only_in_ci
 @pytest.mark.usefixtures("impatient")
 def test_a_crashed_server_recovers_as_long_as_it_takes_and_keeps_its_data(private_server, tmp_path):
     settings = at_database(private_server.settings, "postgres")
@@ -74,6 +75,7 @@ def test_a_crashed_server_recovers_as_long_as_it_takes_and_keeps_its_data(privat
     assert execute(settings, "SELECT count(*) FROM kept") == [(1000,)]
 
 
+@only_in_ci
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_a_server_that_is_recovering_already_is_waited_for(private_server, tmp_path, is_ours):
@@ -88,6 +90,7 @@ def test_a_server_that_is_recovering_already_is_waited_for(private_server, tmp_p
         assert not outcome.result().was_started
 
 
+@only_in_ci
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_is_shutting_down_is_started_again(private_server, tmp_path):
     settings = at_database(private_server.settings, "postgres")

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support import execute, rounds, until
+from tests.support import execute, only_in_ci, rounds, until
 
 BODY = (
     "def migrate(migrator, database, *, fake=False):\n    migrator.sql({!r})\n\n\n"
@@ -203,6 +203,7 @@ def test_a_signal_drops_the_scratch_database(sleeping, settings, number):
     assert_interrupted(process, settings)
 
 
+@only_in_ci
 @pytest.mark.parametrize("pause", PAUSES)
 def test_a_second_signal_does_not_stop_the_cleanup(sleeping, settings, pause):
     process = sleeping(up="SELECT pg_sleep(60)")
@@ -235,6 +236,7 @@ def test_an_interrupted_rollback_is_not_faulty(sleeping, settings):
     assert_interrupted(process, settings)
 
 
+@only_in_ci
 def test_a_rollback_that_loses_its_connection_is_not_faulty(sleeping, settings):
     process = sleeping(down="SELECT pg_sleep(60)")
     execute(settings, f"SELECT pg_terminate_backend(pid) {SLEEPING}")
