@@ -75,7 +75,7 @@ def test_psql_has_the_connection_of_every_other_task(app, monkeypatch):
 def test_psql_obeys_the_variables_of_libpq_that_every_other_task_obeys(app, name, value):
     tasks = [app.invoke("migrate-status", **{name: value}).returncode]
     tasks.append(app.invoke_process("db-shell", stdin="SELECT 1", **{name: value}).returncode)
-    expected = [1, 0] if name == "PGREQUIREPEER" else [2, 2]  # that one is about sockets
+    expected = [1, 0] if name == "PGREQUIREPEER" else [2, 2]  # PGREQUIREPEER is about sockets
     assert tasks == expected
 
 

@@ -88,7 +88,7 @@ def original(module_connection):
 
 @pytest.fixture(scope="module")
 def restored_settings(original, worker_database):  # noqa: ARG001 # the tables have to exist
-    """Settings of another database, restored from a dump of that one."""
+    """Settings of another database, restored from a dump of it."""
     with restored_database(worker_database) as other:
         yield other
 
