@@ -1,0 +1,190 @@
+"""The applications of the web pages under their real servers, and clients that keep cookies."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dbfoundation.migrations.engine import Engine
+from dbfoundation.runtime.connection import dedicated
+from dbfoundation.server.databases import create_database
+from tests.documentation import File, read_page, write_file
+from tests.support import LIBRARY, clean_environment, copy_root, execute, free_port, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dbfoundation.settings import Settings
+
+ROOT = LIBRARY.parent
+NEEDS = ("flask", "fastapi", "starlette", "gunicorn", "uvicorn", "itsdangerous")
+PASSWORD = "correct horse"
+POOL_SIZE = 3  # so few that a lost place is soon missed
+GUNICORN = ("gunicorn", "--bind=127.0.0.1:{port}")
+UVICORN = ("uvicorn", "--host=127.0.0.1", "--port={port}")
+# The page, the number of processes, and the command after `python -m`.
+SERVERS = {
+    "flask, threads": ("flask", 1, (*GUNICORN, "--worker-class=gthread", "--threads=16")),
+    "flask, prefork": ("flask", 4, (*GUNICORN, "--workers=4")),
+    "flask, preload": ("flask", 4, (*GUNICORN, "--workers=4", "--preload")),
+    "fastapi": ("fastapi", 1, UVICORN),
+    "fastapi, 2 workers": ("fastapi", 2, (*UVICORN, "--workers=2")),
+    "starlette": ("starlette", 1, UVICORN),
+}
+
+missing = [name for name in NEEDS if not find_spec(name)]
+needs_web = pytest.mark.skipif(
+    bool(missing), reason=f"needs the extra `web`: {', '.join(missing)} is not installed"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Client:
+    """A client that keeps cookies and makes a connection for each request."""
+
+    port: int
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def request(self, method: str, path: str, body: object = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, self._headers())
+            answer = connection.getresponse()
+            self._keep(answer.headers)
+            return Answer(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def login(self, user: str) -> Answer:
+        return self.request("POST", "/login", {"user": user, "password": PASSWORD})
+
+    def order(self, number: int, quantity: int = 1) -> Answer:
+        return self.request("POST", "/orders", {"number": number, "quantity": quantity})
+
+    def me(self) -> Any:
+        return self.request("GET", "/me").json()
+
+    def is_healthy(self) -> bool:
+        return self.request("GET", "/health").status == 200
+
+    def _headers(self) -> dict[str, str]:
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        return headers | ({"Cookie": cookies} if cookies else {})
+
+    def _keep(self, headers: http.client.HTTPMessage) -> None:
+        for line in headers.get_all("Set-Cookie", []):
+            name, _, value = line.partition(";")[0].partition("=")
+            if "max-age=0" in line.lower():
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = value
+
+
+@dataclass(frozen=True)
+class Application:
+    """A page's running application, and the settings of its database."""
+
+    port: int
+    processes: int
+    settings: Settings
+    log: Path
+
+    def client(self) -> Client:
+        return Client(self.port)
+
+    def rows(self, query: str, *values: object) -> list[tuple]:
+        return execute(self.settings, query, *values)
+
+    def assert_nothing_is_in_use(self) -> None:
+        """Each connection of the pools is returned, outside of a transaction."""
+        query = "SELECT state FROM pg_stat_activity WHERE application_name = 'web'"
+        until(lambda: {state for (state,) in self.rows(query)} <= {"idle"})
+        assert len(self.rows(query)) <= self.processes * POOL_SIZE
+
+
+@contextmanager
+def running_application(server: str, settings: Settings, folder: Path):
+    """The application of a page, by one of SERVERS, on a database that this creates."""
+    page, processes, command = SERVERS[server]
+    settings = replace(settings, url=replace(settings.url, name="web"))
+    create_database(settings)
+    connection = dedicated(settings, "test")
+    with connection.connection_context():
+        Engine(connection, ROOT / "migrations").up()
+    write_page(page, folder)
+    port = free_port()
+    words = [word.format(port=port) for word in (*command, f"{page}_app:app")]
+    log = folder / "server.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=folder,
+            env=environment(settings),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        application = Application(port, processes, settings, log)
+        until(lambda: process.poll() is not None or answers(application.client()))
+        assert process.poll() is None, log.read_text()
+        yield application
+    finally:
+        stop(process)
+
+
+def write_page(page: str, folder: Path) -> None:
+    copy_root(folder)
+    for part in read_page((ROOT / "docs" / f"{page}.md").read_text()):
+        if isinstance(part, File):
+            write_file(folder, part)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    return clean_environment() | {
+        "APP_ENV": "test",
+        "DATABASE_URL": settings.url.render(with_password=True),
+        "DB_APPLICATION_NAME": "web",
+        "DB_POOL_MAX_CONNECTIONS": str(POOL_SIZE),
+        "DB_POOL_WAIT_TIMEOUT": "5",
+        "DEMO_PASSWORD": PASSWORD,
+        "SECRET_KEY": "a secret of the tests",
+    }
+
+
+def answers(client: Client) -> bool:
+    try:
+        return client.is_healthy()
+    except OSError:
+        return False
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End the server, and the group of its workers if one does not end by itself."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
