@@ -16,7 +16,7 @@ import pytest
 
 from tests.documentation import File, read_page
 from tests.support import ignore, only_in_ci, until
-from tests.web import PASSWORD, POOL_SIZE, ROOT, SERVERS, needs_web, running_application
+from tests.web import PASSWORD, POOL_SIZE, ROOT, SERVERS, needs_web, running_application, sign
 
 CLIENTS = 50
 ORDERS = 4
@@ -216,6 +216,34 @@ def test_reading_writes_no_session_and_no_cookie(application):
     before = application.rows("SELECT xmin::text, expire FROM sessions")
     assert client.request("GET", "/me").headers["Set-Cookie"] is None
     assert application.rows("SELECT xmin::text, expire FROM sessions") == before
+
+
+@only_in_ci
+@one_server_a_page
+def test_a_session_that_is_only_read_is_touched_now_and_then(application):
+    client = application.client()
+    client.login("one")
+    sid, _, _ = client.cookies["session"].rsplit(".", 2)
+    application.rows("UPDATE sessions SET expire = expire - interval '200 seconds'")
+    client.cookies = {"session": sign(sid, seconds_ago=200)}
+    query = "SELECT expire - now() AT TIME ZONE 'UTC' > interval '1700 seconds' FROM sessions"
+    assert application.rows(query) == [(False,)]
+    assert client.request("GET", "/me").headers["Set-Cookie"]
+    assert application.rows(query) == [(True,)]
+    client.cookies = {"session": sign(sid, seconds_ago=2000)}
+    assert client.me()["user"] is None  # the signature is older than the lifetime
+
+
+@only_in_ci
+@one_server_a_page
+def test_a_destroyed_session_is_not_restored_by_a_cookie(application):
+    client = application.client()
+    client.login("one")
+    before = dict(client.cookies)
+    client.request("POST", "/logout")
+    client.cookies = before
+    assert client.order(1).status == 401
+    assert application.rows("SELECT count(*)::int FROM sessions") == [(0,)]
 
 
 def test_both_pages_have_the_same_middleware():

@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 ROOT = LIBRARY.parent
 NEEDS = ("flask", "fastapi", "starlette", "gunicorn", "uvicorn", "itsdangerous")
 PASSWORD = "correct horse"
+SECRET = "a secret of the tests"
 POOL_SIZE = 3  # so few that a lost place is soon missed
 GUNICORN = ("gunicorn", "--bind=127.0.0.1:{port}")
 UVICORN = ("uvicorn", "--host=127.0.0.1", "--port={port}")
@@ -169,8 +171,17 @@ def environment(settings: Settings) -> dict[str, str]:
         "DB_POOL_MAX_CONNECTIONS": str(POOL_SIZE),
         "DB_POOL_WAIT_TIMEOUT": "5",
         "DEMO_PASSWORD": PASSWORD,
-        "SECRET_KEY": "a secret of the tests",
+        "SECRET_KEY": SECRET,
     }
+
+
+def sign(sid: str, *, seconds_ago: int) -> str:
+    """The cookie that the pages' applications made for a session some time ago."""
+    from itsdangerous import TimestampSigner
+
+    signer = TimestampSigner(SECRET, salt="session id")
+    signer.get_timestamp = lambda: int(time()) - seconds_ago
+    return signer.sign(sid).decode()
 
 
 def answers(client: Client) -> bool:
