@@ -49,17 +49,30 @@ def standby_of(primary):
 def copy_data(primary, standby):
     """Copy a running server's data, with what the copy needs to stream from it."""
     source = primary.settings.url
-    program = binaries.find_programs(standby.home) / "pg_basebackup"
     address = ["-h", source.host, "-p", str(source.port), "-U", source.user]
-    done = run(
-        [str(program), *address, "-D", str(standby.data), "-R", "-X", "stream", "-c", "fast"],
-        report=ignore,
-        waiting_for="pg_basebackup",
-        cwd="/",
-        env=os.environ | {"PGPASSWORD": source.password},
-        **binaries.run_as(),
-    )
+    options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+    run_program(standby, "pg_basebackup", *address, *options, PGPASSWORD=source.password)
+
+
+def run_program(server, program, *words, **environment):
+    """Run one of PostgreSQL's programs on a private server's data."""
+    command = [str(binaries.find_programs(server.home) / program), "-D", str(server.data), *words]
+    env = os.environ | environment
+    done = run(command, report=ignore, waiting_for="", cwd="/", env=env, **binaries.run_as())
     assert done.returncode == 0, done.stdout
+
+
+def stop_at_once(server):
+    """End a server as a crash does: no session ends its work, and nothing more is sent."""
+    run_program(server, "pg_ctl", "stop", "-m", "immediate")
+
+
+def disconnect(primary, standby):
+    """End the streaming: the standby misses everything that the primary server does from now on."""
+    settings = at_database(standby.settings, "postgres")
+    execute(settings, "ALTER SYSTEM SET primary_conninfo = ''")
+    execute(settings, "SELECT pg_reload_conf()")
+    until(lambda: execute(at_database(primary.settings, "postgres"), STREAMING) == [])
 
 
 def promote(standby):
@@ -74,13 +87,18 @@ def demote(server):
     server.start(ignore)
 
 
-def both(primary, standby, name, attributes="read-write"):
-    """The settings of a database at both servers."""
-    url = replace(
-        primary.settings.url,
-        name=name,
-        host=f"{primary.settings.url.host},{standby.settings.url.host}",
-        port=f"{primary.settings.url.port},{standby.settings.url.port}",
-        parameters={"target_session_attrs": attributes} if attributes else {},
-    )
+def make_read_only(server):
+    """Refuse changes from now on, in the sessions that are open, too."""
+    settings = at_database(server.settings, "postgres")
+    execute(settings, "ALTER SYSTEM SET default_transaction_read_only = on")
+    execute(settings, "SELECT pg_reload_conf()")
+    until(lambda: execute(settings, "SHOW default_transaction_read_only") == [("on",)])
+
+
+def both(primary, standby):
+    """The settings of a database at both servers, of which the primary one is used."""
+    first, second = primary.settings.url, standby.settings.url
+    hosts, ports = f"{first.host},{second.host}", f"{first.port},{second.port}"
+    parameters = {"target_session_attrs": "read-write"}
+    url = replace(first, host=hosts, port=ports, parameters=parameters)
     return replace(primary.settings, url=url)
