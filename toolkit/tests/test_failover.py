@@ -21,11 +21,12 @@ from tests.pools import small_pool, take_all
 from tests.standby import (
     both,
     disconnect,
+    make_read_only,
     promote,
     replicated_server,
     stop_at_once,
 )
-from tests.support import PROJECT, at_database, execute, only_in_ci, until
+from tests.support import PROJECT, at_database, execute, only_in_ci, tables, until
 
 pytestmark = [
     only_in_ci,
@@ -158,6 +159,22 @@ def test_a_failover_between_two_requests_is_not_noticed():
         stop_at_once(primary)
         promote(standby)
         assert before.isdisjoint(take_all(pool))
+
+
+def test_a_connection_to_a_server_that_became_read_only_is_replaced():
+    """The server sends the change with its answer to a statement, so one request fails."""
+    with (
+        replicated_server(is_synchronous=False) as (primary, standby),
+        small_pool(at_database(both(primary, standby), "postgres")) as pool,
+    ):
+        take_all(pool)
+        promote(standby)
+        make_read_only(primary)
+        with pytest.raises(PeeweeException, match="read-only"), pool.connection_context():
+            pool.execute_sql("CREATE TABLE news (id integer)")
+        with pool.connection_context():
+            pool.execute_sql("CREATE TABLE news (id integer)")
+        assert tables(at_database(standby.settings, "postgres")) == ["news"]
 
 
 WORKS = """from pathlib import Path
