@@ -11,6 +11,7 @@
     │   │   └── StartingError      a server answers that it is starting, recovering or stopping
     │   ├── AccessDeniedError   the server refuses the user, the password or the request
     │   ├── NoDatabaseError     the server has no database of this name
+    │   ├── ReadOnlyServerError the server is a standby, or read-only, and the task changes data
     │   └── NoTableError        a table is missing: a migration is pending
     ├── ServerError             a development server cannot be started or stopped
     └── MigrationError          a migration cannot be created
@@ -71,6 +72,10 @@ class AccessDeniedError(DatabaseError):
 
 class NoDatabaseError(DatabaseError):
     """Raised when the server has no database of this name."""
+
+
+class ReadOnlyServerError(DatabaseError):
+    """Raised before a change on a standby server, or on one whose sessions are read-only."""
 
 
 class NoTableError(DatabaseError):

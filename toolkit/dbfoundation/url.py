@@ -77,11 +77,15 @@ class DatabaseURL:
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        places = [
+        return f"{self.name} on {self.server}"
+
+    @property
+    def server(self) -> str:
+        """Each host with its port, for a message."""
+        return ",".join(
             f"{host}/.s.PGSQL.{port}" if _is_socket(host) else f"{_bracketed(host)}:{port}"
             for host, port in self._places()
-        ]
-        return f"{self.name} on {','.join(places)}"
+        )
 
     def _places(self) -> Iterator[tuple[str, str]]:
         """Each host with its port."""

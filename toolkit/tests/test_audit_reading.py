@@ -63,6 +63,22 @@ def test_the_pages_have_each_row_once_newest_first(pool):
     assert pool.is_closed()
 
 
+def test_the_key_of_a_model_orders_its_pages(pool, monkeypatch):
+    """On several servers, a later row may have a smaller id."""
+    rows = [
+        {"id": 2_000 - n, "action": f"{n}", "timestamp": START + timedelta(minutes=n // 2)}
+        for n in range(20)
+    ]
+    same = {"entity_type": "thing", "entity_id": "1", "user_id": "1"}
+    with pool.connection_context():
+        AuditLog.insert_many([row | same for row in rows]).execute()
+    monkeypatch.setattr(AuditLog, "page_key", ("timestamp", "id"))
+    newest_first = sorted(rows, key=lambda row: (row["timestamp"], row["id"]), reverse=True)
+    actions = [int(row["action"]) for row in newest_first]
+    assert list(read_all(lambda **page: AuditLog.for_entity(("thing", 1), **page))) == actions
+    assert list(read_all(lambda **page: AuditLog.for_user(1, **page))) == actions
+
+
 @pytest.mark.usefixtures("events")
 def test_a_page_has_a_hundred_rows_by_default_and_may_be_empty():
     assert len(AuditLog.for_user(1)) == 100

@@ -18,8 +18,9 @@ class Attempt:
     """One run of one function of a file.
 
     `record` changes the history at its end, and returns the number of the transaction in which it
-    did so. `transaction` is the number of the step's own transaction. `error` is the first one:
-    what follows it, such as a rollback without a connection, may fail, too.
+    did so. `transaction` is the number of the step's own transaction, and `server_start` identifies
+    the server that has it. `error` is the first one: what follows it, such as a rollback without a
+    connection, may fail, too.
     """
 
     file: MigrationFile
@@ -28,6 +29,7 @@ class Attempt:
     recorder: Recorder
     watcher: LockWatcher | None = None
     transaction: str | None = None
+    server_start: str = ""
     invalid_before: set[str] = field(default_factory=set)
     error: BaseException | None = None
     is_undone: bool = False

@@ -19,7 +19,13 @@ from psycopg2.extensions import (
 from dbfoundation.errors import MigrationError, TransactionEndedError
 from dbfoundation.migrations.constraints import check_deferred
 from dbfoundation.migrations.invalid_indexes import find_invalid_indexes, find_new_invalid_indexes
-from dbfoundation.migrations.transaction import STEP_BEGINS, has_sent, roll_back, undo
+from dbfoundation.migrations.transaction import (
+    SERVER_START,
+    STEP_BEGINS,
+    has_sent,
+    roll_back,
+    undo,
+)
 from dbfoundation.runtime.recording import observe
 
 if TYPE_CHECKING:
@@ -70,7 +76,7 @@ class Execution:
         connection = self.database.connection()
         try:
             with self.database.atomic():
-                attempt.transaction = self.lock.begin_step(lock_timeout)
+                attempt.transaction, attempt.server_start = self.lock.begin_step(lock_timeout)
                 with self._undoing(attempt, connection):
                     self._call(attempt, migrator)
                     self._assert_in_transaction()
@@ -129,10 +135,11 @@ class Execution:
         self.lock.assert_held_by_session()
         attempt.invalid_before = find_invalid_indexes(self.database)
         attempt.recorder.names = attempt.invalid_before
-        self.database.execute_sql(
-            f"{STEP_BEGINS} SELECT set_config('lock_timeout', %s, false)",
+        cursor = self.database.execute_sql(
+            f"{STEP_BEGINS} SELECT set_config('lock_timeout', %s, false), {SERVER_START}",
             (f"{lock_timeout * 1000:.0f}ms",),
         )
+        _, attempt.server_start = cursor.fetchone()
         try:
             self._call(attempt, migrator)
             self._assert_no_transaction()

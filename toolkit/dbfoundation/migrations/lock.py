@@ -19,7 +19,7 @@ from peewee import DatabaseError, InterfaceError
 
 from dbfoundation.errors import LockError
 from dbfoundation.migrations.other_session import SESSION_COLUMNS, OtherSession
-from dbfoundation.migrations.transaction import SAVEPOINT, STEP_BEGINS
+from dbfoundation.migrations.transaction import SAVEPOINT, SERVER_START, STEP_BEGINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ LOST = (
 BEGIN_STEP = f"""
 {STEP_BEGINS} SAVEPOINT {SAVEPOINT};
 SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true),
-    pg_current_xact_id()::text
+    pg_current_xact_id()::text, {SERVER_START}
 """
 HOLDER = f"""
 SELECT pid = pg_backend_pid(), {SESSION_COLUMNS}
@@ -76,18 +76,20 @@ class MigrationLock:
         with suppress(DatabaseError, InterfaceError):
             self.database.execute_sql("SELECT pg_advisory_unlock(%s)", (self.key,))
 
-    def begin_step(self, table_lock_timeout: float) -> str:
-        """Set the savepoint of a step in its transaction; returns the transaction's number.
+    def begin_step(self, table_lock_timeout: float) -> tuple[str, str]:
+        """Set the savepoint of a step in its transaction.
+
+        Returns the transaction's number, and the server's start.
 
         Asserts that no other session has the lock, or can take it until the transaction ends, and
         sets its lock_timeout to `table_lock_timeout` seconds. Raises LockError.
         """
         timeout = f"{table_lock_timeout * 1000:.0f}ms"
         cursor = self.database.execute_sql(BEGIN_STEP, (self.key, timeout))
-        is_held, _, transaction = cursor.fetchone()
+        is_held, _, transaction, server_start = cursor.fetchone()
         if not is_held:
             raise LockError(LOST)
-        return str(transaction)
+        return str(transaction), str(server_start)
 
     def assert_held_by_session(self) -> None:
         """Raise LockError unless this session has the lock; for work outside of a transaction."""

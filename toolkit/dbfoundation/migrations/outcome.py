@@ -12,6 +12,7 @@ from dbfoundation.migrations.transaction import (
     ABORTED,
     COMMITTED,
     another_session,
+    is_at,
     roll_back,
     state_of,
 )
@@ -38,7 +39,10 @@ NOT_RECORDED = {
 }
 ROLLED_BACK = "transaction is rolled back; what the file committed outside of it remains"
 OPEN = "unknown: the step's transaction is still open on the server; see pg_stat_activity"
-UNKNOWN = "unknown: no server answers; `invoke migrate-status` shows whether the step is recorded"
+UNKNOWN = (
+    "unknown: the server that ran the step does not answer; `invoke migrate-status` shows whether "
+    "the step is recorded"
+)
 
 
 def describe_outcome(database: PostgresqlDatabase, attempt: Attempt, done: Sequence[str]) -> str:
@@ -57,7 +61,7 @@ def describe_done(done: Sequence[str], *, is_dry_run: bool) -> str:
 def _of_transaction(database: PostgresqlDatabase, attempt: Attempt) -> str:
     if attempt.is_undone or attempt.transaction is None:
         return UNDONE
-    state = state_of(database, attempt.transaction)
+    state = state_of(database, attempt.transaction, attempt.server_start)
     if attempt.is_recorded and state in (COMMITTED, ABORTED):
         return DONE if state == COMMITTED else UNDONE
     left = f"{LEFT}; {NOT_RECORDED[attempt.function]}"
@@ -66,10 +70,12 @@ def _of_transaction(database: PostgresqlDatabase, attempt: Attempt) -> str:
 
 def _without_transaction(database: PostgresqlDatabase, attempt: Attempt) -> str:
     kept = f"{KEPT}, and {NOT_RECORDED[attempt.function]}"
-    if not attempt.is_recording:
+    if not (attempt.is_recording or database.connection().closed):
         return kept
     try:
         with another_session(database) as session:
+            if not is_at(session, attempt.server_start):
+                return UNKNOWN
             names = {record.name for record in History(session).records()}
     except (PeeweeException, FoundationError):
         return UNKNOWN
@@ -81,7 +87,7 @@ def _of_dry_run(database: PostgresqlDatabase, attempt: Attempt, done: Sequence[s
     if attempt.is_undone or attempt.transaction is None:
         return NOTHING
     roll_back(database)
-    state = state_of(database, attempt.transaction)
+    state = state_of(database, attempt.transaction, attempt.server_start)
     if state == COMMITTED:
         before = f"; the steps before it are done and recorded: {', '.join(done)}" if done else ""
         return f"{LEFT}; {NOT_RECORDED[attempt.function]}{before}"

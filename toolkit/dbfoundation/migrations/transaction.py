@@ -22,6 +22,9 @@ IN_PROGRESS = "in progress"
 SAVEPOINT = "dbfoundation_step"
 # Begins the last statement before a function of a file, to recognize it in pg_stat_activity.
 STEP_BEGINS = "/* dbfoundation begins a step */"
+# After a failover, another server answers, at the next host or at the same address. Its history may
+# lack the last transactions, and other ones have their numbers.
+SERVER_START = "extract(epoch FROM pg_postmaster_start_time())::text"
 # The server notices a lost connection after two seconds; see lock.CONNECTION_CHECK.
 POLLS = 40
 POLL_SECONDS = 0.1
@@ -40,13 +43,15 @@ def undo(database: PostgresqlDatabase) -> bool:
     return True
 
 
-def state_of(database: PostgresqlDatabase, transaction: str) -> str | None:
-    """The state of a transaction by its number; None where no server answers.
+def state_of(database: PostgresqlDatabase, transaction: str, server_start: str) -> str | None:
+    """The state of a transaction by its number; None where its server does not answer.
 
     `IN_PROGRESS` only if it stays so: the transaction of a lost session ends soon.
     """
     try:
         with another_session(database) as session:
+            if not is_at(session, server_start):
+                return None
             for _ in range(POLLS):
                 query = session.execute_sql("SELECT pg_xact_status(%s::xid8)", (transaction,))
                 [(state,)] = query.fetchall()
@@ -56,6 +61,12 @@ def state_of(database: PostgresqlDatabase, transaction: str) -> str | None:
             return str(state)
     except PeeweeException:
         return None
+
+
+def is_at(session: PostgresqlDatabase, server_start: str) -> bool:
+    """Whether a session is at the server that started then, and has run since."""
+    [(start,)] = session.execute_sql(f"SELECT {SERVER_START}").fetchall()
+    return bool(start == server_start)
 
 
 def has_sent(database: PostgresqlDatabase) -> bool:

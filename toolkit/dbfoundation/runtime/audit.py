@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, Unpack
 
 import peewee
 
@@ -32,7 +32,12 @@ class AuditTrail(Base):
     context; the server sets the timestamp and the model's other fields to their defaults. The other
     methods read a page of at most `limit` rows, newest first; `before` is the last row of the page
     before. No method updates or deletes a row; SQL, or a query built without the model, still can.
+
+    `page_key` are the fields that order the pages of an entity and of a user. Where ids do not grow
+    with time, as on several servers, a model sets it to ("timestamp", "id").
     """
+
+    page_key: ClassVar[tuple[str, ...]] = ("id",)
 
     if TYPE_CHECKING:
         id: Any
@@ -80,14 +85,15 @@ class AuditTrail(Base):
         """The events of a model's instance, or of a thing by its type and its id."""
         entity_type, entity_id = identify(entity)
         conditions = (cls.entity_type == entity_type, cls.entity_id == entity_id)
-        return cls._page((cls.id,), before, limit, *conditions)
+        return cls._page(cls.page_key, before, limit, *conditions)
 
     @classmethod
     def for_user(
         cls, user_id: object, *, before: Self | None = None, limit: int = 100
     ) -> list[Self]:
         """The events of a user."""
-        return cls._page((cls.id,), before, limit, cls.user_id == id_text(user_id, "user_id"))
+        condition = cls.user_id == id_text(user_id, "user_id")
+        return cls._page(cls.page_key, before, limit, condition)
 
     @classmethod
     def between(
@@ -96,22 +102,23 @@ class AuditTrail(Base):
         """The events from `start` on and before `end`, which have a time zone."""
         if start.tzinfo is None or end.tzinfo is None:
             raise ValueError("start and end: must have a time zone")
-        key = (cls.timestamp, cls.id)
+        key = ("timestamp", "id")
         return cls._page(key, before, limit, cls.timestamp >= start, cls.timestamp < end)
 
     @classmethod
     def _page(
-        cls, key: tuple[Any, ...], before: Self | None, limit: int, *conditions: object
+        cls, key: tuple[str, ...], before: Self | None, limit: int, *conditions: object
     ) -> list[Self]:
         """The page after `before`; an index ends in the key, so that each page costs the same."""
         if limit < 1:
             raise ValueError("limit: must be 1 or more")
-        query: Any = cls.select().where(*conditions).order_by(*(column.desc() for column in key))
+        columns = [getattr(cls, name) for name in key]
+        query: Any = cls.select().where(*conditions).order_by(*(each.desc() for each in columns))
         if before is not None:
-            last = [getattr(before, column.name) for column in key]
+            last = [getattr(before, name) for name in key]
             if None in last:
                 raise ValueError("before: must be a row that was read from the database")
-            query = query.where(peewee.Tuple(*key) < peewee.Tuple(*last))
+            query = query.where(peewee.Tuple(*columns) < peewee.Tuple(*last))
         with get_database(cls).connection_context():
             return list(query.limit(limit))
 

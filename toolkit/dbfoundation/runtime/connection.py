@@ -1,14 +1,15 @@
-"""A connection outside of the pool, and the errors of connecting and of a missing table."""
+"""A connection outside of the pool; and errors that any connection may have, with their fixes."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from peewee import OperationalError, PostgresqlDatabase, ProgrammingError
 from psycopg2.errors import UndefinedTable
 
-from dbfoundation.errors import NoTableError
+from dbfoundation.errors import NoTableError, ReadOnlyServerError
 from dbfoundation.runtime.connection_errors import connection_error
 from dbfoundation.runtime.recording import RecordableConnection
 from dbfoundation.runtime.server_errors import driver_error, server_message
@@ -16,7 +17,17 @@ from dbfoundation.runtime.server_errors import driver_error, server_message
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from psycopg2.extensions import connection
+
     from dbfoundation.settings import Settings
+
+# Asked of the server: a pooler in between may repeat what another server reported at its start.
+ROLE = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
+
+CONNECT_TO_PRIMARY = (
+    "let DATABASE_URL, or MIGRATION_DATABASE_URL for migrations, name the primary server, or all "
+    "servers with target_session_attrs=read-write"
+)
 
 
 def dedicated(settings: Settings, purpose: str) -> PostgresqlDatabase:
@@ -41,6 +52,27 @@ def connected(database: PostgresqlDatabase, settings: Settings) -> Iterator[None
         yield
     finally:
         database.close()
+
+
+def require_writable(session: connection, settings: Settings) -> None:
+    """Return where a session may change data; raises ReadOnlyServerError, which names the server.
+
+    Of several hosts, it is the one that libpq chose.
+    """
+    with session.cursor() as cursor:
+        cursor.execute(ROLE)
+        ((is_standby, is_read_only),) = cursor.fetchall()
+    if not is_read_only:  # as every session of a standby is
+        return
+    server = replace(settings.url, host=session.info.host, port=session.info.port).server
+    if is_standby:
+        raise ReadOnlyServerError(
+            f"{server} is a standby server, which accepts no change", f"{CONNECT_TO_PRIMARY}."
+        )
+    raise ReadOnlyServerError(
+        f"this session on {server} is read-only: default_transaction_read_only is on",
+        f"{CONNECT_TO_PRIMARY}; or reset that setting of the server, the database or the role.",
+    )
 
 
 @contextmanager

@@ -104,12 +104,19 @@ class Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse has no t
         return True
 
     def close(self) -> bool:
-        """Return the thread's connection; a transaction that was opened by SQL is rolled back."""
+        """Return the thread's connection; a transaction that was opened by SQL is rolled back.
+
+        When its server has become read-only, the idle connections are closed, too: the next ones
+        lead to the server that the address asks for now.
+        """
         state = self._state
         if state.closed or state.transactions:
             return bool(super().close())  # False, or Peewee's error
         conn = state.conn
         can_reuse = conn.autocommit and self._can_reuse(conn)
+        if can_reuse and conn.is_switched():
+            can_reuse = False
+            self.close_idle()
         state.reset()  # before another thread can take the connection, whatever Ctrl-C interrupts
         self._close(conn, close_conn=not can_reuse)
         return True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class PooledConnection(extensions.connection):
     """A connection, its slot, the time of its last return, and the statements prepared on it."""
 
-    __slots__ = ("idle_since", "prepared", "process", "slot_id")
+    __slots__ = ("idle_since", "prepared", "process", "read_only", "slot_id")
 
     def __init__(self, *args: Any) -> None:  # noqa: ANN401 # psycopg2's
         super().__init__(*args)
@@ -25,6 +25,14 @@ class PooledConnection(extensions.connection):
         self.process = os.getpid()
         self.slot_id: int | None = None  # None while the connection is idle
         self.idle_since = monotonic()
+        self.read_only = self.get_parameter_status("default_transaction_read_only")
+
+    def is_switched(self) -> bool:
+        """Whether the session has become read-only, or writable, since the connection began.
+
+        PostgreSQL 14 and later report that with the answer to a statement.
+        """
+        return self.get_parameter_status("default_transaction_read_only") != self.read_only
 
     def has_ended(self) -> bool:
         """Whether the server has closed this idle connection.

@@ -17,6 +17,7 @@ from psycopg2 import sql
 from psycopg2.errors import InsufficientPrivilege, InvalidCatalogName, ObjectInUse
 
 from dbfoundation.errors import AccessDeniedError, NoDatabaseError
+from dbfoundation.runtime.connection import require_writable
 from dbfoundation.runtime.connection_errors import connection_error
 from dbfoundation.runtime.server_errors import server_message
 
@@ -172,9 +173,12 @@ def at_server_of(session: connection, settings: Settings) -> Settings:
     return replace(settings, url=replace(settings.url, host=info.host, port=info.port))
 
 
-def _connect_elsewhere(settings: Settings) -> closing[connection]:
-    """A session on another database of the server."""
-    return closing(_connect(settings, dbname=_another_database(settings)))
+@contextmanager
+def _connect_elsewhere(settings: Settings) -> Iterator[connection]:
+    """A session on another database of the server, for a change."""
+    with closing(_connect(settings, dbname=_another_database(settings))) as session:
+        require_writable(session, settings)
+        yield session
 
 
 def _another_database(settings: Settings) -> str:

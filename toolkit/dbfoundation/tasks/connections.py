@@ -24,13 +24,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_engine(settings: Settings, migrations: Path) -> Iterator[Engine]:
-    """An engine on a connection of its own, outside of the pool."""
+def open_engine(
+    settings: Settings, migrations: Path, *, only_reads: bool = False
+) -> Iterator[Engine]:
+    """An engine on a connection of its own, outside of the pool.
+
+    Raises ReadOnlyServerError on a read-only server, unless the caller `only_reads`.
+    """
     from dbfoundation.migrations.engine import Engine
-    from dbfoundation.runtime.connection import connected, dedicated
+    from dbfoundation.runtime.connection import connected, dedicated, require_writable
 
     database = dedicated(settings, "migrate")
     with connected(database, settings), cancel_on_signal(database) as interrupted:
+        if not only_reads:
+            require_writable(database.connection(), settings)
         yield Engine(
             database,
             migrations,
@@ -87,8 +94,15 @@ def explain_lock_timeout(database: PostgresqlDatabase, settings: Settings) -> It
 
 @contextmanager
 def open_pool(pool: Pool, settings: Settings) -> Iterator[None]:
-    """The pool with an open connection for the block; every connection is closed after it."""
-    from dbfoundation.runtime.connection import connected, explain_missing_table
+    """The pool with an open connection for changes; every connection is closed after the block.
+
+    Raises ReadOnlyServerError on a read-only server.
+    """
+    from dbfoundation.runtime.connection import (
+        connected,
+        explain_missing_table,
+        require_writable,
+    )
 
     pool.configure(settings)
     try:
@@ -97,6 +111,7 @@ def open_pool(pool: Pool, settings: Settings) -> Iterator[None]:
             cancel_on_signal(pool),
             explain_missing_table(settings),
         ):
+            require_writable(pool.connection(), settings)
             yield
     finally:
         pool.close_all()

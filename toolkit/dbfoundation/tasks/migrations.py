@@ -128,7 +128,7 @@ def migrate_accept(c: Context, name: str, all: bool = False) -> None:
 @command(changes=False, json=JSON)
 def migrate_status(c: Context, json: bool = False) -> None:
     """List the migrations and their problems."""
-    with _engine(c) as (engine, settings):
+    with _engine(c, only_reads=True) as (engine, settings):
         steps = engine.plan().steps
     if json:
         print_json(rendering.status_json(steps, settings))
@@ -162,11 +162,11 @@ def migrate_check(c: Context, json: bool = False) -> None:
 
 
 @contextmanager
-def _engine(context: Context) -> Iterator[tuple[Engine, Settings]]:
+def _engine(context: Context, *, only_reads: bool = False) -> Iterator[tuple[Engine, Settings]]:
     """The engine on the database that migrations connect to, and the settings with its address."""
     project = Project.of(context)
     settings = project.settings().for_migrations()
-    with open_engine(settings, project.migrations) as engine:
+    with open_engine(settings, project.migrations, only_reads=only_reads) as engine:
         yield engine, settings
 
 
