@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.load import Operations
 
 SIZE = Settings.pool_max_connections
-STATEMENTS = Statements("sessions")
+STATEMENTS = Statements("sessions", "sess, expire")
 
 
 def ours() -> Operations:
@@ -119,7 +119,7 @@ def _operations(check_out: Callable[[], AbstractContextManager[connection]]) -> 
             return cursor.fetchall() if cursor.description else []
 
     return {
-        "get": lambda sid: execute(STATEMENTS.get, sid)[0][0],
+        "get": lambda sid: json.loads(execute(STATEMENTS.get, sid)[0][0]),
         "set": lambda sid: execute(STATEMENTS.set, sid, json.dumps(DATA), DAY_SECONDS),
         "touch": lambda sid: execute(STATEMENTS.touch, DAY_SECONDS, sid),
         CHECK_OUT: lambda _: execute("SELECT 1")[0],

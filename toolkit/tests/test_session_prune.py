@@ -79,6 +79,29 @@ def test_prune_skips_a_locked_row(store, settings):
     assert store.prune() == 1
 
 
+REFUSE_ROW_LOCKS = """
+CREATE FUNCTION refuse_row_locks() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_query() LIKE '%FOR UPDATE%' THEN
+        RAISE EXCEPTION 'no row locks across shards' USING ERRCODE = 'feature_not_supported';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_row_locks BEFORE DELETE ON sessions EXECUTE FUNCTION refuse_row_locks()
+"""
+
+
+def test_prune_works_on_a_table_that_refuses_row_locks(store, settings):
+    """As one does that is distributed over several servers."""
+    execute(settings, REFUSE_ROW_LOCKS)
+    insert_expired(settings, 25)
+    store.set("live", {})
+    totals = []
+    assert store.prune(batch=10, on_batch=totals.append) == 25
+    assert totals == [10, 20, 25]
+    assert list(store.all()) == ["live"]
+
+
 def test_a_session_that_is_touched_while_it_is_pruned_stays(store, settings):
     store.set("one", {})
     let_expire(settings, "one")

@@ -1,6 +1,6 @@
-"""Data and ids that a session's columns cannot hold are errors before anything is sent."""
+"""Data that a session's columns cannot hold are errors; an id that none can have is absent."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from dbfoundation import SessionStore
 from dbfoundation.errors import InvalidValueError
 from models import Session
+from tests.support import execute
 
 
 @pytest.fixture
@@ -106,29 +107,65 @@ def test_nested_data_come_back_and_too_deeply_nested_data_are_an_error(store):
     assert store.get("one") == nested(800)
 
 
-@pytest.mark.parametrize(
-    ("sid", "message"),
-    [
-        (None, "sid: must be a text, not a NoneType"),
-        (5, "sid: must be a text, not a int"),
-        ("a\0", "sid: has a NUL character"),
-        ("\ud800", "sid: has half of a surrogate pair"),
-        ("x" * 601, "sid: has 601 characters, more than 600"),
-    ],
-    ids=["None", "int", "NUL", "surrogate", "long"],
-)
-def test_an_id_that_no_column_can_hold_is_an_error_without_the_data(store, sid, message):
+IMPOSSIBLE = {
+    "NUL": ("a\0", "sid: has a NUL character"),
+    "surrogate": ("\ud800", "sid: has half of a surrogate pair"),
+    "long": ("x" * 1000, "sid: has 1000 characters, more than 600"),
+    "empty": ("", "sid: is empty"),
+}
+
+
+@pytest.mark.parametrize(("sid", "message"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_an_id_that_no_session_can_have_is_absent_and_no_session_gets_it(store, sid, message):
+    assert store.get(sid) is None
+    assert store.regenerate(sid) is None
+    assert not store.touch(sid)
+    assert not store.save(sid, {"a": 1})
+    assert not store.destroy(sid)
+    with pytest.raises(InvalidValueError, match=message) as caught:
+        store.set(sid, {"password": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+    assert store.count() == 0
+
+
+@pytest.mark.parametrize("sid", [None, 5, b"one"])
+def test_an_id_that_is_no_text_is_an_error(store, sid):
     for method in (
         store.get,
         store.touch,
         store.destroy,
         store.regenerate,
-        lambda sid: store.set(sid, {"password": "hunter2"}),
-        lambda sid: store.save(sid, {"password": "hunter2"}),
+        lambda sid: store.set(sid, {}),
+        lambda sid: store.save(sid, {}),
     ):
-        with pytest.raises(InvalidValueError, match=message) as caught:
+        with pytest.raises(InvalidValueError, match="sid: must be a text, not a "):
             method(sid)
-        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ttl", ["60", None, True, timedelta(seconds=60)], ids=repr)
+def test_a_ttl_that_is_no_number_is_an_error(ttl):
+    with pytest.raises(InvalidValueError, match="ttl: must be a number of seconds, not a "):
+        SessionStore(Session, ttl=ttl)
+
+
+UNREADABLE = {
+    "nested too deeply": "(repeat('[', 5000) || repeat(']', 5000))::jsonb",
+    "a number of 5,000 digits": "jsonb_build_object('n', repeat('9', 5000)::numeric)",
+    "a list": "'[1]'",
+    "a number": "'1'",
+    "null": "'null'",
+}
+
+
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_session_that_another_program_made_unreadable_is_absent(store, settings, value):
+    store.set("one", {"a": 1})
+    store.set("two", {"b": 2})
+    execute(settings, f"UPDATE sessions SET sess = {value} WHERE sid = 'two'")
+    assert store.get("two") is None
+    assert store.all() == {"one": {"a": 1}}
+    assert store.touch("two")
+    assert store.destroy("two")
 
 
 def test_an_id_of_the_greatest_length_fits(store):

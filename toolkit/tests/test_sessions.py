@@ -9,7 +9,7 @@ from playhouse.postgres_ext import BinaryJSONField
 from dbfoundation import SessionStore, Timestamp6Field
 from models import AuditLog, BaseModel, Session
 from tests.session_rows import count_rows, let_expire, seconds_left
-from tests.support import execute
+from tests.support import execute, rounds
 
 DAY = 86_400
 
@@ -112,11 +112,38 @@ def test_regenerate_moves_the_data_to_a_new_id(store):
 
 
 def test_one_of_many_parallel_calls_of_regenerate_wins(store):
+    for number in range(rounds(20)):
+        store.clear()
+        store.set("one", {"a": number})
+        with ThreadPoolExecutor(4) as threads:
+            results = list(threads.map(lambda _: store.regenerate("one"), range(4)))
+        [won] = [new for new in results if new]
+        assert store.all() == {won: {"a": number}}
+
+
+REFUSE_NEW_KEYS = """
+CREATE FUNCTION refuse_new_keys() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the partition key is not updated' USING ERRCODE = 'feature_not_supported';
+END $$;
+CREATE TRIGGER refuse_new_keys BEFORE UPDATE OF sid ON sessions
+    FOR EACH ROW EXECUTE FUNCTION refuse_new_keys()
+"""
+
+
+def test_regenerate_updates_no_key_which_a_distributed_table_refuses(store, settings):
+    execute(settings, REFUSE_NEW_KEYS)
+    store.set("one", {"a": 1}, ttl=60)
+    assert store.get(store.regenerate("one")) == {"a": 1}
+    assert seconds_left(settings, store.all().popitem()[0]) == pytest.approx(60, abs=30)
+
+
+def test_regenerate_in_a_transaction_is_undone_with_it(store, pool):
     store.set("one", {"a": 1})
-    with ThreadPoolExecutor(8) as threads:
-        results = list(threads.map(lambda _: store.regenerate("one"), range(8)))
-    [won] = [new for new in results if new]
-    assert store.all() == {won: {"a": 1}}
+    with pool.connection_context(), pool.atomic() as transaction:
+        assert store.regenerate("one")
+        transaction.rollback()
+    assert store.all() == {"one": {"a": 1}}
 
 
 def test_clear_deletes_every_session_expired_or_not(store, settings):

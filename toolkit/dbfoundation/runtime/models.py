@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peewee import Entity
+
 if TYPE_CHECKING:
     from peewee import Model
 
@@ -26,3 +28,9 @@ def quote_table(model: type[Model]) -> str:
     context = get_database(model).get_sql_context()
     table: str = context.sql(get_meta(model).entity).query()[0]
     return table
+
+
+def quote_name(model: type[Model], name: str) -> str:
+    """A column's name, quoted for SQL."""
+    sql: str = get_database(model).get_sql_context().sql(Entity(name)).query()[0]
+    return sql

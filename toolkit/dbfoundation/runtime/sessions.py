@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
+from peewee import NotSupportedError
+
+from dbfoundation.errors import InvalidValueError
 from dbfoundation.runtime.jsonb import check_text, dumps
-from dbfoundation.runtime.models import get_database, get_meta, quote_table
+from dbfoundation.runtime.models import get_database, get_meta, quote_name, quote_table
 from dbfoundation.runtime.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -30,10 +35,12 @@ class Statements:
     UTC is named in each statement, so that the time zone of a server, role or client has no effect.
     """
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, columns: str) -> None:
+        """`columns` are the table's columns without sid, quoted."""
         now = "statement_timestamp() AT TIME ZONE 'UTC'"
         is_live = f"expire >= {now}"
-        self.get = Prepared(f"SELECT sess FROM {table} WHERE sid = %s AND {is_live}")  # noqa: S608 # the table is quoted
+        # As text: an error in the driver's own reading of one value would be that of all rows.
+        self.get = Prepared(f"SELECT sess::text FROM {table} WHERE sid = %s AND {is_live}")  # noqa: S608 # the table is quoted
         self.set = Prepared(f"""
             INSERT INTO {table} (sid, sess, expire)
             VALUES (%s, %s, {now} + %s * interval '1 second')
@@ -44,9 +51,13 @@ class Statements:
             UPDATE {table} SET expire = {now} + %s * interval '1 second'
             WHERE sid = %s AND {is_live}
         """)  # noqa: S608
-        self.regenerate = Prepared(f"UPDATE {table} SET sid = %s WHERE sid = %s AND {is_live}")  # noqa: S608
+        # A table that is distributed by sid refuses an UPDATE of it.
+        self.regenerate = Prepared(f"""
+            WITH gone AS (DELETE FROM {table} WHERE sid = %s AND {is_live} RETURNING {columns})
+            INSERT INTO {table} (sid, {columns}) SELECT %s, {columns} FROM gone
+        """)  # noqa: S608
         self.destroy = Prepared(f"DELETE FROM {table} WHERE sid = %s")  # noqa: S608
-        self.all = f"SELECT sid, sess FROM {table} WHERE {is_live}"  # noqa: S608
+        self.all = f"SELECT sid, sess::text FROM {table} WHERE {is_live}"  # noqa: S608
         self.count = f"SELECT count(*) FROM {table} WHERE {is_live}"  # noqa: S608
         self.clear = f"DELETE FROM {table}"  # noqa: S608
         # A locked row is skipped: another process touches or prunes it. The array is computed once;
@@ -57,15 +68,21 @@ class Statements:
                 ORDER BY expire LIMIT %s FOR UPDATE SKIP LOCKED
             ))
         """  # noqa: S608
+        # For a table that refuses row locks, as a distributed one does.
+        self.find_expired = f"SELECT sid FROM {table} WHERE expire < {now} ORDER BY expire LIMIT %s"  # noqa: S608
+        self.prune_found = f"DELETE FROM {table} WHERE sid = ANY (%s) AND expire < {now}"  # noqa: S608
 
 
 class SessionStore:
     """The sessions in a model's table, shared by any number of threads and processes.
 
     The model has the columns sid (text, the primary key), sess (jsonb) and expire (timestamp, UTC).
-    An expired session counts as absent. A lifetime (`ttl`) is in seconds. Each call except `prune`
-    is one statement: on the thread's open connection and in its transaction, or on a connection of
-    the pool that is returned at once. An id that no column can hold raises InvalidValueError.
+    An expired session counts as absent. So does one whose id no column can hold, as a cookie may
+    have, and in `get` and `all` one whose data are no object or cannot be read by Python's json,
+    because another program has nested them too deeply. A lifetime (`ttl`) is in seconds. Each call
+    except `prune` is one statement: on the thread's open connection and in its transaction, or on a
+    connection of the pool that is returned at once. An id that is no text, and a lifetime that is
+    not between 0 and a century, raise InvalidValueError.
     """
 
     def __init__(self, model: type[Model], ttl: float = DAY_SECONDS) -> None:
@@ -73,7 +90,8 @@ class SessionStore:
             raise TypeError(f"{model.__name__} has no column {', '.join(sorted(missing))}")
         self.model = model
         self.ttl = _check_ttl(ttl)
-        self._statements = Statements(quote_table(model))
+        others = [quote_name(model, name) for name in get_meta(model).columns if name != "sid"]
+        self._statements = Statements(quote_table(model), ", ".join(others))
 
     def new_id(self) -> str:
         """An id of 256 random bits, in characters that a cookie can hold."""
@@ -81,13 +99,14 @@ class SessionStore:
 
     def get(self, sid: str) -> dict[str, Any] | None:
         """The session's data."""
-        rows = self._fetch(self._statements.get, _check_id(sid))
-        return rows[0][0] if rows else None
+        rows = self._fetch(self._statements.get, sid) if _is_possible(sid) else None
+        return _read(rows[0][0]) if rows else None
 
     def set(self, sid: str, data: dict[str, Any], ttl: float | None = None) -> None:
         """Create or replace the session.
 
-        Raises InvalidValueError for data that jsonb cannot hold.
+        Raises InvalidValueError for data that jsonb cannot hold, and for an id that no column can
+        hold or that is empty.
         """
         values = (_check_id(sid), dumps(data, "data"), self._lifetime(ttl))
         self._execute(self._statements.set, *values)
@@ -96,26 +115,33 @@ class SessionStore:
         """Replace the data of an existing session; False when it is gone.
 
         A request that ends late does not restore a session that was destroyed in the meantime.
-        Raises as `set` does.
+        Raises InvalidValueError for data that jsonb cannot hold.
         """
-        return self._execute(self._statements.save, dumps(data, "data"), _check_id(sid)) > 0
+        text = dumps(data, "data")
+        return _is_possible(sid) and self._execute(self._statements.save, text, sid) > 0
 
     def touch(self, sid: str, ttl: float | None = None) -> bool:
         """Restart the session's lifetime; False when it is gone."""
-        return self._execute(self._statements.touch, self._lifetime(ttl), _check_id(sid)) > 0
+        seconds = self._lifetime(ttl)
+        return _is_possible(sid) and self._execute(self._statements.touch, seconds, sid) > 0
 
     def destroy(self, sid: str) -> bool:
         """Delete the session; False when there was none, expired or not."""
-        return self._execute(self._statements.destroy, _check_id(sid)) > 0
+        return _is_possible(sid) and self._execute(self._statements.destroy, sid) > 0
 
     def regenerate(self, sid: str) -> str | None:
-        """Give the session a new id, as after a login; None when the session is gone."""
+        """Give the session a new id, as after a login; None when the session is gone.
+
+        The row is a new one. A column that the table has and the model has not gets its default.
+        """
         new = self.new_id()
-        return new if self._execute(self._statements.regenerate, new, _check_id(sid)) else None
+        is_moved = _is_possible(sid) and self._execute(self._statements.regenerate, sid, new)
+        return new if is_moved else None
 
     def all(self) -> dict[str, dict[str, Any]]:
         """The data of every session by its id."""
-        return dict(self._fetch(self._statements.all))
+        read = ((sid, _read(text)) for sid, text in self._fetch(self._statements.all))
+        return {sid: data for sid, data in read if data is not None}
 
     def count(self) -> int:
         """The number of sessions."""
@@ -150,8 +176,13 @@ class SessionStore:
 
     def _prune_batch(self, batch: int) -> int:
         # In any other isolation level, a row that another process has pruned is an error.
-        with self._database.connection_context(), self._database.transaction("READ COMMITTED"):
-            return int(self._database.execute_sql(self._statements.prune, (batch,)).rowcount)
+        level = "READ COMMITTED"
+        with self._database.connection_context():
+            with suppress(NotSupportedError), self._database.transaction(level):
+                return self._execute(self._statements.prune, batch)
+            with self._database.transaction(level):
+                found = [sid for (sid,) in self._fetch(self._statements.find_expired, batch)]
+                return self._execute(self._statements.prune_found, found)
 
     def _fetch(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with self._database.connection_context():
@@ -168,11 +199,34 @@ class SessionStore:
 
 
 def _check_ttl(ttl: float) -> float:
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float):
+        raise InvalidValueError(f"ttl: must be a number of seconds, not a {type(ttl).__name__}")
     if not 0 < ttl <= CENTURY_SECONDS:
-        raise ValueError("ttl: must be more than 0 seconds, and at most a century")
+        raise InvalidValueError("ttl: must be more than 0 seconds, and at most a century")
     return float(ttl)
 
 
 def _check_id(sid: str) -> str:
-    """The id, which may come from a cookie."""
-    return check_text(sid, "sid", MAX_ID_LENGTH)
+    if not check_text(sid, "sid", MAX_ID_LENGTH):
+        raise InvalidValueError("sid: is empty")
+    return sid
+
+
+def _is_possible(sid: str) -> bool:
+    """Whether a session may have this id; raises InvalidValueError for one that is no text."""
+    try:
+        _check_id(sid)
+    except InvalidValueError:
+        if isinstance(sid, str):
+            return False
+        raise
+    return True
+
+
+def _read(text: str) -> dict[str, Any] | None:
+    """The data of a session; None where they are no object, or Python cannot read them."""
+    try:
+        data = json.loads(text)
+    except (RecursionError, ValueError):  # a ValueError for a number of more than 4,300 digits
+        return None
+    return data if isinstance(data, dict) else None
