@@ -95,10 +95,10 @@ def make_read_only(server):
     until(lambda: execute(settings, "SHOW default_transaction_read_only") == [("on",)])
 
 
-def both(primary, standby):
-    """The settings of a database at both servers, of which the primary one is used."""
+def both(primary, standby, *, prefer="read-write"):
+    """The settings of a database at both servers, and which of them to take."""
     first, second = primary.settings.url, standby.settings.url
     hosts, ports = f"{first.host},{second.host}", f"{first.port},{second.port}"
-    parameters = {"target_session_attrs": "read-write"}
+    parameters = {"target_session_attrs": prefer}
     url = replace(first, host=hosts, port=ports, parameters=parameters)
     return replace(primary.settings, url=url)

@@ -26,7 +26,7 @@ from tests.standby import (
     replicated_server,
     stop_at_once,
 )
-from tests.support import PROJECT, at_database, execute, only_in_ci, tables, until
+from tests.support import PROJECT, at_database, execute, ignore, only_in_ci, tables, until
 
 pytestmark = [
     only_in_ci,
@@ -159,6 +159,21 @@ def test_a_failover_between_two_requests_is_not_noticed():
         stop_at_once(primary)
         promote(standby)
         assert before.isdisjoint(take_all(pool))
+
+
+def test_a_second_pool_reads_from_the_standby_and_without_it_from_the_primary_server():
+    with replicated_server(is_synchronous=False) as (primary, standby):
+        settings = at_database(both(primary, standby, prefer="prefer-standby"), "postgres")
+        with small_pool(settings) as pool:
+            assert port(pool) == standby.settings.url.port
+            standby.stop(ignore)
+            assert port(pool) == primary.settings.url.port
+
+
+def port(pool):
+    """The port of the server that a pool takes."""
+    with pool.connection_context():
+        return pool.execute_sql("SELECT inet_server_port()").fetchone()[0]
 
 
 def test_a_connection_to_a_server_that_became_read_only_is_replaced():
