@@ -5,7 +5,8 @@
     ├── ProjectError            a part of the project, such as its models or seeds, cannot be used
     ├── RefusedError            the task must not run here, such as db-reset in production
     ├── InvalidValueError       a column cannot hold a value; also a ValueError
-    ├── AppendOnlyError         a call would change or delete a row of the audit trail
+    ├── AppendOnlyError         a call would change a row of the audit trail, or add an unmasked one
+    ├── ConnectionBusyError     a connection is used by the entries that it copies
     ├── DatabaseError           the database cannot be used
     │   ├── UnavailableError    no server accepts connections at the address, or not yet
     │   │   └── StartingError      a server answers that it is starting, recovering or stopping
@@ -47,7 +48,11 @@ class InvalidValueError(FoundationError, ValueError):
 
 
 class AppendOnlyError(FoundationError):
-    """Raised by a call that would change or delete a row of the audit trail."""
+    """Raised by a call that would change a row of the audit trail, or add an unmasked one."""
+
+
+class ConnectionBusyError(FoundationError):
+    """Raised when the entries of record_many() use the connection that copies them."""
 
 
 class DatabaseError(FoundationError):

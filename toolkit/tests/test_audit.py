@@ -5,7 +5,7 @@ from enum import Enum
 from uuid import UUID
 
 import pytest
-from peewee import SQL, AutoField, CharField, Model, TextField, UUIDField
+from peewee import SQL, AutoField, CharField, Model, TextField, UUIDField, fn
 from playhouse.postgres_ext import BinaryJSONField, DateTimeTZField
 
 from dbfoundation import AuditTrail, audit_context
@@ -229,13 +229,53 @@ def test_no_method_of_the_model_updates_or_deletes_a_row(pool, settings):
                 .execute()
             ),
             lambda: AuditLog.insert_many([{"action": "changed"}]).on_conflict(preserve=["action"]),
-            lambda: AuditLog.insert_from(AuditLog.select(), []).on_conflict(preserve=["action"]),
             lambda: row.save(force_insert=False),
         ]
         for attempt in attempts:
             with pytest.raises(AppendOnlyError, match="the audit trail is append-only"):
                 attempt()
     assert [stored[0] for stored in execute(settings, ROWS)] == ["kept"]
+
+
+SECRET = {"password": "hunter2", "n": 1}
+WAYS = {
+    "create": AuditLog.create,
+    "get_or_create": lambda **row: AuditLog.get_or_create(action="a", defaults=row),
+    "save": lambda **row: AuditLog(**row).save(),
+    "insert": lambda **row: AuditLog.insert(row).execute(),
+    "insert by fields": lambda **row: AuditLog.insert(
+        {getattr(AuditLog, name): value for name, value in row.items()}
+    ).execute(),
+    "insert_many": lambda **row: AuditLog.insert_many([row]).execute(),
+    "insert_many of tuples": lambda **row: AuditLog.insert_many(
+        [(*row.values(),)], fields=[*row]
+    ).execute(),
+    "bulk_create": lambda **row: AuditLog.bulk_create([AuditLog(**row)]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_of_peewees_ways_masks_and_takes_the_context(pool, settings, way):
+    with pool.connection_context(), audit_context(user_id=7, request_id="r"):
+        WAYS[way](action="a", details=SECRET)
+    expected = {"password": "[masked]", "n": 1, "request_id": "r"}
+    assert execute(settings, ROWS) == [("a", None, None, "7", expected)]
+
+
+def test_a_row_of_another_query_cannot_be_masked_and_is_refused(pool, settings):
+    with pool.connection_context():
+        with pytest.raises(AppendOnlyError, match=r"not masked\nFix: pass the rows to record_many"):
+            AuditLog.insert_from(AuditLog.select(AuditLog.action), [AuditLog.action])
+        with pytest.raises(InvalidValueError, match="details: must be a dict"):
+            AuditLog.insert(action="a", details=fn.jsonb_build_object("password", "hunter2"))
+    assert execute(settings, ROWS) == []
+
+
+def test_create_returns_the_servers_defaults(pool):
+    with pool.connection_context():
+        row = AuditLog.create(action="a")
+        assert AuditLog.get_by_id(row.id).__data__ == row.__data__
+    assert row.timestamp is not None
 
 
 def test_peewees_methods_add_and_read_rows(pool):

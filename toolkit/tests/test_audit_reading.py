@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from peewee import CharField, Model
 
+from dbfoundation.errors import InvalidValueError
 from models import AuditLog
 from tests.support import execute
 
@@ -93,11 +94,16 @@ def test_an_invalid_request_for_a_page_is_an_error():
         AuditLog.for_user(1, before=AuditLog())
     with pytest.raises(ValueError, match="user_id: has no id yet"):
         AuditLog.for_user(None)
+    for invalid in ("a\0", "\ud800"):
+        with pytest.raises(InvalidValueError, match="user_id: has "):
+            AuditLog.for_user(invalid)
+        with pytest.raises(InvalidValueError, match="entity: has "):
+            AuditLog.for_entity(("user", invalid))
     naive = datetime(2026, 1, 1)  # noqa: DTZ001 # the case
-    with pytest.raises(ValueError, match="start and end: must have a time zone"):
-        AuditLog.between(naive, START)
-    with pytest.raises(ValueError, match="start and end: must have a time zone"):
-        AuditLog.between(START, naive)
+    for invalid in (naive, naive.date(), "2026-01-01"):
+        for period in ((invalid, START), (START, invalid)):
+            with pytest.raises(InvalidValueError, match="must be datetimes with a time zone"):
+                AuditLog.between(*period)
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """Many entries at once: by COPY, all of them or none, in little memory."""
 
 import io
+import sys
 import tracemalloc
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 
 import pytest
 from peewee import IntegrityError, OperationalError, ProgrammingError
 
+from dbfoundation.errors import ConnectionBusyError
 from models import AuditLog
 from tests.support import execute
 
@@ -65,6 +67,45 @@ def test_the_rows_are_part_of_a_transaction_that_peewee_did_not_begin(pool, sett
             pool.begin()
             AuditLog.record_many([{"action": "rolled back"}])
             pool.rollback()
+    assert execute(settings, ROWS) == []
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+def test_entries_that_use_the_copying_connection_are_an_error_and_nothing_is_lost(
+    pool, settings, swallows
+):
+    def entries():
+        yield {"action": "copied"}
+        try:
+            yield {"action": AuditLog.select().first().action}
+        except ConnectionBusyError:
+            if not swallows:
+                raise
+
+    with pool.connection_context(), pool.atomic():
+        AuditLog.record("before")
+        with nullcontext() if swallows else pytest.raises(ConnectionBusyError, match="Fix: read"):
+            AuditLog.record_many(entries())
+        AuditLog.record("after")
+    copied = [("copied",)] if swallows else []
+    expected = [("before",), *copied, ("after",)]
+    assert execute(settings, "SELECT action FROM audit_log ORDER BY id") == expected
+
+
+def test_ctrl_c_is_a_keyboard_interrupt_wherever_it_arrives(pool, settings):
+    def interrupt(frame, event, _):
+        if event == "call" and frame.f_code.co_name == "read":
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+    tracer = sys.gettrace()
+    try:
+        sys.settrace(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            AuditLog.record_many([{"action": "a"}])
+    finally:
+        sys.settrace(tracer)
+    assert pool.is_closed()
     assert execute(settings, ROWS) == []
 
 

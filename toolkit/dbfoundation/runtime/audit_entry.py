@@ -72,11 +72,8 @@ def to_row(
 
     Raises InvalidValueError, which names the column, for a value that the column cannot hold.
     """
-    context = _context.get() or {}
     entity_type, entity_id = identify(entity) if entity is not None else (None, None)
-    user = context.get("user_id") if user_id is None else user_id
-    if "request_id" in context and (details is None or isinstance(details, dict)):
-        details = {"request_id": f"{context['request_id']}"} | (details or {})
+    user, details = complete(user_id, details)
 
     def text(value: str | None, column: str) -> str | None:
         return None if value is None else check_text(value, column, max_lengths[column])
@@ -88,6 +85,17 @@ def to_row(
         text(None if user is None else id_text(user, "user_id"), "user_id"),
         None if details is None else dumps(mask_secrets(details), "details"),
     )
+
+
+def complete(
+    user_id: object, details: dict[str, Any] | None
+) -> tuple[object, dict[str, Any] | None]:
+    """The user and the details, with the values that the audit context has for them."""
+    context = _context.get() or {}
+    user = context.get("user_id") if user_id is None else user_id
+    if "request_id" in context and (details is None or isinstance(details, dict)):
+        details = {"request_id": f"{context['request_id']}"} | (details or {})
+    return user, details
 
 
 def identify(entity: Entity) -> tuple[str, str]:
