@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from dbfoundation.server import binaries
+from dbfoundation.server import binaries, local
 from dbfoundation.server.development import DevelopmentServer
 from dbfoundation.server.local import LocalServer, home_of
 from tests.support import (
@@ -84,7 +86,17 @@ def test_the_server_of_a_project_that_moved_is_stopped_and_its_data_are_found(mo
 
 
 @pytest.fixture
-def moved(project_with_server_data):
+def own_homes(monkeypatch):
+    """A folder of its own for root's servers: any db-down beside stops those of gone projects."""
+    homes = Path(tempfile.mkdtemp(prefix="dbfoundation-test-homes-"))
+    homes.chmod(0o755)  # for the account that runs the server
+    monkeypatch.setattr(local, "ROOTS_HOMES", homes)
+    yield
+    shutil.rmtree(homes)
+
+
+@pytest.fixture
+def moved(own_homes, project_with_server_data):  # noqa: ARG001 # before the project's server
     """A project whose folder was renamed while its server runs, and that server."""
     project = project_with_server_data
     assert project.invoke("db-up", "--via=local", "migrate-up", "seed").returncode == 0

@@ -149,7 +149,11 @@ class LocalServer:
 
     def stop(self, report: Report) -> None:
         seconds = str(STOP_SECONDS)
-        self._run("pg_ctl", "stop", "-w", "-t", seconds, "-m", "fast", report=report)
+        try:
+            self._run("pg_ctl", "stop", "-w", "-t", seconds, "-m", "fast", report=report)
+        except ServerError:
+            if self.port() is not None:  # otherwise it was shutting down already
+                raise
 
     def remove_data(self, report: Report) -> None:
         if self.port():
