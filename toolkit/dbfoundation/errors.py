@@ -13,7 +13,12 @@
     │   ├── AccessDeniedError   the server refuses the user, the password or the request
     │   ├── NoDatabaseError     the server has no database of this name
     │   ├── ReadOnlyServerError the server is a standby, or read-only, and the task changes data
-    │   └── NoTableError        a table is missing: a migration is pending
+    │   ├── NoTableError        a table is missing: a migration is pending
+    │   ├── PoolTimeoutError    every connection of the pool was in use for too long
+    │   └── ConnectionLostError a connection ended while a thread used it
+    ├── TimeZoneError           a session is not in UTC, and cannot be set to it
+    ├── ConnectionContextError  a program uses the pool's connections against their rules
+    │   └── NotConnectedError   a query was sent outside of a connection_context()
     ├── ServerError             a development server cannot be started or stopped
     └── MigrationError          a migration cannot be created
         ├── PlanError           the request is refused before anything runs
@@ -85,6 +90,29 @@ class ReadOnlyServerError(DatabaseError):
 
 class NoTableError(DatabaseError):
     """Raised when a table is missing from the database."""
+
+
+class PoolTimeoutError(DatabaseError):
+    """Raised when every connection of the pool was in use for DB_POOL_WAIT_TIMEOUT seconds."""
+
+
+class ConnectionLostError(DatabaseError):
+    """Raised when a connection ended while a thread used it, as at a restart of the server."""
+
+
+class TimeZoneError(FoundationError):
+    """Raised when a session is in another time zone than UTC, and stays in it."""
+
+
+class ConnectionContextError(FoundationError):
+    """Raised when a program shares a connection, or leaves a context on another thread."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}\nFix: {fix}")
+
+
+class NotConnectedError(ConnectionContextError):
+    """Raised by a query on a thread that has no connection."""
 
 
 class ServerError(FoundationError):

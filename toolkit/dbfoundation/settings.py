@@ -55,10 +55,11 @@ class Settings:
     app_env: str = "production"
     application_name: str = "dbfoundation"
     connect_timeout_seconds: int = 5
+    network_timeout_seconds: int = 15
     pool_max_connections: int = 10
     pool_max_lifetime_seconds: int = 300
     pool_wait_seconds: int = 5
-    pool_ping_after_seconds: int = 30
+    pool_max_idle_seconds: int = 60
     migration_url: DatabaseURL | None = None
     migrate_runner_timeout_seconds: int = 60
     migrate_table_lock_timeout_seconds: int = 5
@@ -67,10 +68,11 @@ class Settings:
     # The variable of each number, and the name that it had until 0.1.
     NUMBERS: ClassVar[dict[str, tuple[str, str | None]]] = {
         "connect_timeout_seconds": ("DB_CONNECT_TIMEOUT", None),
+        "network_timeout_seconds": ("DB_NETWORK_TIMEOUT", None),
         "pool_max_connections": ("DB_POOL_MAX_CONNECTIONS", None),
         "pool_max_lifetime_seconds": ("DB_POOL_MAX_LIFETIME", "DB_POOL_STALE_TIMEOUT"),
         "pool_wait_seconds": ("DB_POOL_WAIT_TIMEOUT", None),
-        "pool_ping_after_seconds": ("DB_POOL_PING_AFTER", None),
+        "pool_max_idle_seconds": ("DB_POOL_MAX_IDLE", "DB_POOL_PING_AFTER"),
         "migrate_runner_timeout_seconds": ("MIGRATE_RUNNER_TIMEOUT", "MIGRATE_LOCK_WAIT"),
         "migrate_table_lock_timeout_seconds": (
             "MIGRATE_TABLE_LOCK_TIMEOUT",
@@ -126,6 +128,7 @@ class Settings:
         return {
             "application_name": self.application_name,
             "connect_timeout": str(self.connect_timeout_seconds),
+            **self._network_limits(),
             **url.parameters,
             "client_encoding": "UTF8",
             "options": f"{url.parameters.get('options', '')} -c TimeZone=UTC".lstrip(),
@@ -135,6 +138,20 @@ class Settings:
             "user": url.user,
             **({"password": url.password} if url.password else {}),
             **changes,
+        }
+
+    def _network_limits(self) -> dict[str, str]:
+        """libpq's limits for a network that goes silent, which would otherwise take minutes.
+
+        The first is for data that nobody acknowledges. The others are for a wait without data: the
+        probes begin after half of the time, and the first limit holds for them, too (tcp(7)).
+        """
+        seconds = self.network_timeout_seconds
+        return {
+            "tcp_user_timeout": str(1000 * seconds),
+            "keepalives_idle": str(max(1, seconds // 2)),
+            "keepalives_interval": str(max(1, seconds // 4)),
+            "keepalives_count": "2",
         }
 
     def kwargs_for(self, purpose: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import os
 import pwd
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -90,6 +90,10 @@ class DatabaseURL:
     def _places(self) -> Iterator[tuple[str, str]]:
         """Each host with its port."""
         return zip(self.host.split(","), cycle(str(self.port).split(",")), strict=False)
+
+    def each_host(self) -> Iterator[DatabaseURL]:
+        """The address with one host at a time."""
+        return (replace(self, host=host, port=port) for host, port in self._places())
 
     @property
     def is_local(self) -> bool:

@@ -1,9 +1,10 @@
-"""Programs that listen at a port and are no PostgreSQL."""
+"""Programs that listen at a port and are no PostgreSQL, or change what it is asked."""
 
 from __future__ import annotations
 
+import socket
 import socketserver
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 
@@ -35,3 +36,24 @@ def listener(handler):
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def rewriting_proxy(settings, rewrite):
+    """A port that leads to a server, and rewrites what a client sends."""
+
+    class Proxy(socketserver.BaseRequestHandler):
+        def handle(self):
+            address = (settings.url.host, settings.url.port)
+            with socket.create_connection(address) as server:
+                Thread(target=self.answer, args=[server], daemon=True).start()
+                while sent := self.request.recv(65536):
+                    server.sendall(rewrite(sent))
+
+        def answer(self, server):
+            with suppress(OSError):  # the client has hung up
+                while answer := server.recv(65536):
+                    self.request.sendall(answer)
+
+    with listener(Proxy) as port:
+        yield port

@@ -37,7 +37,7 @@ def take_one(pool) -> int:
 
 
 def take_all(pool, places: int = TWO) -> set[int]:
-    """Take every connection at once; raises MaxConnectionsExceeded if a place is lost."""
+    """Take every connection at once; raises PoolTimeoutError if a place is lost."""
     taken = Barrier(places)
 
     def take(_):

@@ -139,15 +139,16 @@ def adding(tmp_path, settings, programs, pool):  # noqa: ARG001 # the table
     return rows.Rows(tmp_path, settings, programs, Results())
 
 
-def test_every_inserter_adds_the_same_rows(adding):
+def test_every_inserter_adds_the_same_rows(pool, adding):
     columns = [getattr(AuditLog, name) for name in rows.COLUMNS]
     query = AuditLog.select(*columns).order_by(AuditLog.id)
     added = []
     for inserters in (adding.one_by_one, adding.many):
         for inserter in inserters.values():
-            AuditLog.raw("TRUNCATE audit_log").execute()
-            inserter.insert(inserter.prepare(3))
-            added.append(list(query.tuples()))
+            with pool.connection_context():
+                pool.execute_sql("TRUNCATE audit_log")
+                inserter.insert(inserter.prepare(3))
+                added.append(list(query.tuples()))
     assert len(added) == 6
     assert all(own == added[0] for own in added)
     assert added[0][2][:4] == ("item.view", "item", "2", "2")

@@ -21,7 +21,11 @@ def run(program, settings):
 
 
 def test_a_program_that_ends_with_an_open_connection_prints_nothing(settings):
-    program = "from models import database; print(database.execute_sql('SELECT 1').fetchone())"
+    program = """if True:
+        from models import database
+        database.connect()
+        print(database.execute_sql('SELECT 1').fetchone())
+    """
     done = run(program, settings)
     assert (done.returncode, done.stdout, done.stderr) == (0, "(1,)\n", "")
 

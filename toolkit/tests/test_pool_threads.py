@@ -8,10 +8,10 @@ from threading import Event, Thread, current_thread, main_thread
 from time import monotonic
 
 import pytest
-from playhouse.pool import MaxConnectionsExceeded
 
+from dbfoundation.errors import PoolTimeoutError
 from dbfoundation.runtime import pool as pool_module
-from dbfoundation.runtime import pooled_connection
+from dbfoundation.runtime import pooled_connection, queued_pool, scope
 from tests.pools import await_end, backend, small_pool, take_all, take_one
 from tests.support import IS_CI
 
@@ -54,7 +54,7 @@ def test_a_full_pool_waits_and_then_raises_an_error(pool, holder):
     holder(pool)
     holder(pool)
     before = monotonic()
-    with pytest.raises(MaxConnectionsExceeded, match="all 2 connections were in use for 1 s"):
+    with pytest.raises(PoolTimeoutError, match="all 2 connections were in use for 1 s"):
         pool.connect()
     assert monotonic() - before >= 1
 
@@ -79,7 +79,7 @@ def test_a_waiting_thread_takes_a_place_as_soon_as_it_is_free(server, holder, mo
                 release.set()
                 return super().wait(timeout)
 
-        monkeypatch.setattr(pool_module, "Event", Announced)
+        monkeypatch.setattr(queued_pool, "Event", Announced)
         with pool.connection_context():
             assert pool.execute_sql("SELECT 1").fetchone() == (1,)
 
@@ -100,8 +100,8 @@ def test_a_connection_that_is_returned_just_before_the_wait_is_noticed(server, h
 
     with small_pool(server, pool_max_connections=1) as pool:
         thread, release = holder(pool, lambda pool: pool.close())
-        monkeypatch.setattr(pool_module, "Event", Waiting)
-        monkeypatch.setattr(pool_module, "monotonic", look_at_the_clock)
+        monkeypatch.setattr(queued_pool, "Event", Waiting)
+        monkeypatch.setattr(queued_pool, "monotonic", look_at_the_clock)
         take_one(pool)
         assert next(looks) > 2
 
@@ -171,7 +171,8 @@ def test_the_end_of_a_thread_leaves_a_connection_that_it_has_returned(pool):
 def interrupt(work, at):
     """Do the work with Ctrl-C at a line of the pool; False when it has fewer lines."""
     left = at
-    files = {pool_module.__file__, pooled_connection.__file__}
+    modules = (pool_module, queued_pool, pooled_connection, scope)
+    files = {module.__file__ for module in modules}
 
     def trace(frame, event, _):
         nonlocal left
@@ -236,7 +237,7 @@ def test_ctrl_c_in_a_waiting_thread_leaves_the_others_their_turns(pool, holder, 
 
     held = [holder(pool, lambda pool: pool.close()) for _ in range(2)]
     with monkeypatch.context() as patch:
-        patch.setattr(pool_module, "Event", Interrupted)
+        patch.setattr(queued_pool, "Event", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             pool.connect()
     for thread, release in held:

@@ -1,14 +1,7 @@
 """PgBouncer in transaction mode: a lost lock is noticed, and no statement is prepared."""
 
 import logging
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,26 +10,11 @@ from dbfoundation.errors import DatabaseError, MigrationFailedError
 from dbfoundation.migrations.engine import Engine
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.server import databases
-from dbfoundation.server.development import listens
 from models import Session, database
-from tests.support import execute, free_port, until
+from tests.poolers import needs_pgbouncer, running_pooler
+from tests.support import execute
 
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
-
-CONFIGURATION = """
-[databases]
-* = host={url.host} port={url.port} user={url.user} password='{password}'
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-ignore_startup_parameters = {ignored}
-default_pool_size = 5
-logfile = {folder}/log
-"""
+pytestmark = needs_pgbouncer
 
 
 @pytest.fixture
@@ -44,31 +22,6 @@ def pooler(server):
     """The port of a PgBouncer in front of the tests' server."""
     with running_pooler(server, ignored="options, extra_float_digits") as port:
         yield port
-
-
-@contextmanager
-def running_pooler(server, ignored):
-    """A PgBouncer that ignores some parameters of a connection and refuses others."""
-    port = free_port()
-    folder = Path(tempfile.mkdtemp(prefix="dbfoundation-test-pooler-"))
-    file = folder / "pgbouncer.ini"
-    password = server.url.password.replace("'", "''")
-    values = {"url": server.url, "password": password, "port": port, "folder": folder}
-    file.write_text(CONFIGURATION.format(ignored=ignored, **values))
-    account = {}
-    if not os.geteuid():
-        nobody = pwd.getpwnam("nobody")
-        account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        for path in (folder, file):
-            os.chown(path, nobody.pw_uid, nobody.pw_gid)
-    process = subprocess.Popen(
-        [PGBOUNCER, "-q", str(file)], cwd="/", stderr=subprocess.DEVNULL, **account
-    )
-    until(lambda: listens("127.0.0.1", port))
-    yield port
-    process.terminate()
-    process.wait()
-    shutil.rmtree(folder)
 
 
 STEP = """

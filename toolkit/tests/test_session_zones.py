@@ -26,20 +26,10 @@ NODE_PRUNE = "DELETE FROM sessions WHERE expire < to_timestamp(%s)"
 
 
 @pytest.fixture
-def move_to_zone(pool, settings):
-    """Puts the database and the pool's connections into a zone.
-
-    The option with TimeZone=UTC is left out, because a pooler may ignore it.
-    """
-
-    def move(zone):
-        execute(settings, f"""ALTER DATABASE "{settings.url.name}" SET timezone = '{zone}'""")
-        pool.configure(settings)
-        pool.connect_params.pop("options")
-        with pool.connection_context():
-            assert pool.execute_sql("SHOW TimeZone").fetchone() == (zone,)
-
-    return move
+def move_to_zone(pool):
+    """Puts the thread's connection into a zone, as a program may do in a context of its own."""
+    with pool.connection_context():
+        yield lambda zone: pool.execute_sql("SELECT set_config('TimeZone', %s, false)", (zone,))
 
 
 def test_a_session_of_one_zone_is_live_in_every_other(settings, move_to_zone):

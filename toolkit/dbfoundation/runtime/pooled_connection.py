@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import os
+from ctypes import PyDLL, Structure, byref, c_int, c_short
+from select import POLLIN
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
-from psycopg2 import extensions
+
+from dbfoundation.runtime.time_zone import UTCConnection
 
 if TYPE_CHECKING:
-    from dbfoundation.runtime.pool import Pool
     from dbfoundation.runtime.prepared import Prepared
+    from dbfoundation.runtime.queued_pool import QueuedPool
+
+# A PyDLL keeps Python's lock during the call, which does not wait. select.poll() releases it: among
+# eight busy threads, each release costs a check-out a turn.
+poll = PyDLL(None).poll
 
 
-class PooledConnection(extensions.connection):
+class PollFD(Structure):
+    """The struct of poll(2)."""
+
+    _fields_ = (("fd", c_int), ("events", c_short), ("revents", c_short))
+
+
+class PooledConnection(UTCConnection):
     """A connection, its slot, the time of its last return, and the statements prepared on it."""
 
-    __slots__ = ("idle_since", "prepared", "process", "read_only", "slot_id")
+    __slots__ = ("idle_since", "poll_fd", "prepared", "process", "read_only", "slot_id")
 
     def __init__(self, *args: Any) -> None:  # noqa: ANN401 # psycopg2's
         super().__init__(*args)
@@ -25,6 +38,7 @@ class PooledConnection(extensions.connection):
         self.process = os.getpid()
         self.slot_id: int | None = None  # None while the connection is idle
         self.idle_since = monotonic()
+        self.poll_fd = PollFD(self.fileno(), POLLIN)
         self.read_only = self.get_parameter_status("default_transaction_read_only")
 
     def is_switched(self) -> bool:
@@ -34,13 +48,28 @@ class PooledConnection(extensions.connection):
         """
         return self.get_parameter_status("default_transaction_read_only") != self.read_only
 
+    def is_reusable(self) -> bool:
+        """Whether the next thread finds the connection as a new one.
+
+        Sends nothing: a connection in a transaction is not rolled back, which could wait for a
+        silent server, but closed.
+        """
+        return (
+            self.autocommit
+            and self.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
+            and self.is_utc()
+            and not self.is_switched()
+        )
+
     def has_ended(self) -> bool:
         """Whether the server has closed this idle connection.
 
         Reads the messages that have arrived, and waits for nothing.
         """
         notices: list[str] = []
-        self.notices = notices
+        self.notices = notices  # the next block has its own
+        if not self.closed and not poll(byref(self.poll_fd), 1, 0):
+            return False
         count = -1
         try:
             while count != len(self.notifies):  # notifications may precede the server's farewell
@@ -58,11 +87,12 @@ class ThreadSlot:
     transaction: tests/test_pool_threads.py shows it.
     """
 
-    __slots__ = ("conn", "pool")
+    __slots__ = ("conn", "pool", "task")
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: QueuedPool) -> None:
         self.pool = pool
         self.conn: PooledConnection | None = None
+        self.task: Any = None  # the coroutine's task that uses the connection
 
     def hold(self, conn: PooledConnection) -> None:
         self.conn = conn

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from psycopg2 import extensions
 from psycopg2.sql import Composable
 
+from dbfoundation.runtime.time_zone import UTCConnection
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -39,7 +41,7 @@ class Observer(Protocol):
         """Receive the text that was sent, with its parameters."""
 
 
-class RecordableConnection(extensions.connection):
+class RecordableConnection(UTCConnection):
     """A connection that an observer can listen to, whichever class of cursor a caller asks for."""
 
     observer: Observer | None = None

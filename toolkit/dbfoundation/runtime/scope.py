@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 from peewee import ConnectionContext
+
+from dbfoundation.errors import ConnectionContextError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dbfoundation.runtime.pool import Pool
+    from dbfoundation.runtime.pooled_connection import ThreadSlot
+
+P = ParamSpec("P")
+R = TypeVar("R")
 SUSPENDS = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
+
+
+class Entry(NamedTuple):
+    """One use of a scope: the slot of its thread, and whether it has taken a connection for it."""
+
+    slot: ThreadSlot
+    has_taken: bool
 
 
 class ConnectionScope(ConnectionContext):
@@ -20,23 +35,58 @@ class ConnectionScope(ConnectionContext):
     connection with others, nor a generator, which continues after the function has returned.
     """
 
+    db: Pool
+
+    def __init__(self, database: Pool) -> None:
+        super().__init__(database)
+        self._entries: list[Entry] = []
+
     def __enter__(self) -> None:
         state = self.db._state  # noqa: SLF001 # as Peewee's own does
-        was_closed = state.closed
+        was_closed = self.db.is_closed()
         if was_closed:
             self.db.connect()
-        state.ctx.append(was_closed)
+        entry = Entry(state.slot, was_closed)
+        self.db.check_task()
+        self._entries.append(entry)
+        state.ctx.append(entry)
 
     def __exit__(self, *error: object) -> None:
-        context = self.db._state.ctx  # noqa: SLF001 # as Peewee's own does
-        if context and context.pop():  # empty where the block closed the database
-            self.db.close()
+        """Return the connection that this use of the scope has taken, unless the block did."""
+        state = self.db._state  # noqa: SLF001 # as Peewee's own does
+        entry = self._remove_entry(getattr(state, "slot", None))
+        if entry in state.ctx:
+            state.ctx.remove(entry)
+            if entry.has_taken:
+                self.db.close()
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if any(suspends(function) for suspends in SUSPENDS):
             raise TypeError(
                 f"{function!r} continues after it has returned, without a connection: put the "
                 "database's work into a function; a coroutine can await asyncio.to_thread() of it"
             )
-        decorated: Callable[..., Any] = super().__call__(function)  # type: ignore[no-untyped-call]
-        return decorated
+
+        @wraps(function)
+        def with_connection(*args: P.args, **kwargs: P.kwargs) -> R:
+            with ConnectionScope(self.db):
+                return function(*args, **kwargs)
+
+        return with_connection
+
+    def _remove_entry(self, slot: ThreadSlot | None) -> Entry:
+        """The thread's last entry; raises ConnectionContextError when only others have entered."""
+        entries = self._entries.copy()  # a scope that several threads share changes meanwhile
+        own = [entry for entry in entries if entry.slot is slot]
+        entry = (own or entries)[-1]
+        self._entries.remove(entry)
+        if entry.slot is slot:
+            return entry
+        if entry.has_taken:
+            entry.slot.discard()
+        raise ConnectionContextError(
+            "a connection_context() was entered on another thread than the one that leaves it; "
+            "its connection is closed, and an open transaction rolled back",
+            "enter and leave it in one function. A dependency of FastAPI that yields runs on two "
+            "threads: open the context in the function that uses the database.",
+        )
