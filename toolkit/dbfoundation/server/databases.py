@@ -123,6 +123,16 @@ def create_database(settings: Settings, *, like: str = "template1") -> Settings:
         return at_server_of(session, settings)
 
 
+def copy_database(source: Settings, copy: Settings) -> None:
+    """Create a database with everything that another one on its server has.
+
+    Nobody may be connected to the source.
+    """
+    with _connect_elsewhere(source) as session, session.cursor() as cursor:
+        names = [sql.Identifier(settings.url.name) for settings in (copy, source)]
+        cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+
+
 def drop_database(settings: Settings) -> None:
     """Drop the configured database if it exists, and end its sessions."""
     with _connect_elsewhere(settings) as session, session.cursor() as cursor:

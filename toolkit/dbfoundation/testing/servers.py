@@ -67,7 +67,7 @@ def running_server(password: str | None = None) -> Iterator[Settings]:
     machine can start no server, and SettingsError for an invalid TEST_DATABASE_URL.
     """
     if url := os.environ.get(URL_VARIABLE):
-        yield _given_server(url)
+        yield settings_at(url)
         return
     with ExitStack() as stack:
         try:
@@ -103,7 +103,7 @@ def environment_for(settings: Settings) -> dict[str, str]:
     }
 
 
-def _given_server(text: str) -> Settings:
+def settings_at(text: str) -> Settings:
     try:
         url = whole_url(text)
     except ValueError as error:
