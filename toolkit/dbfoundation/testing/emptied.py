@@ -29,7 +29,8 @@ AND relnamespace::regnamespace::text !~ '^(pg_|information_schema$)'
 WRITTEN = """
 WITH RECURSIVE written AS (
     SELECT oid FROM unnest(%s::regclass[]) oid WHERE pg_relation_size(oid) > 0
-    UNION SELECT conrelid FROM pg_constraint c JOIN written w ON confrelid = w.oid WHERE contype = 'f'
+    UNION SELECT conrelid FROM pg_constraint c JOIN written w ON c.confrelid = w.oid
+        WHERE contype = 'f'
 )
 SELECT oid::regclass::text, relkind::text FROM written JOIN pg_class USING (oid)
 """

@@ -65,13 +65,13 @@ def _exit_on_error() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _pool(pytestconfig: pytest.Config) -> Pool:
+def dbfoundation_pool(pytestconfig: pytest.Config) -> Pool:
     with _exit_on_error():
         return find_pool(pytestconfig.getini(DATABASE))
 
 
 @pytest.fixture(scope="session")
-def _migrated(pytestconfig: pytest.Config) -> Iterator[Settings]:
+def dbfoundation_template(pytestconfig: pytest.Config) -> Iterator[Settings]:
     """Settings of the template."""
     workerinput = getattr(pytestconfig, "workerinput", None)
     if workerinput:
@@ -82,42 +82,50 @@ def _migrated(pytestconfig: pytest.Config) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def test_database(_pool: Pool, _migrated: Settings) -> Iterator[Settings]:
+def test_database(
+    dbfoundation_pool: Pool,  # noqa: ARG001 # an invalid name is reported before a server starts
+    dbfoundation_template: Settings,
+) -> Iterator[Settings]:
     """Settings of the tests' database, with every migration applied; one for each worker."""
-    with copy_of(_migrated) as settings:
+    with copy_of(dbfoundation_template) as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
-def _one_connection() -> Iterator[OneConnection]:
+def dbfoundation_connection() -> Iterator[OneConnection]:
     one = OneConnection()
     yield one
     one.close()
 
 
 @pytest.fixture(scope="session")
-def _emptied(test_database: Settings, _migrated: Settings) -> Iterator[EmptiedDatabase]:
-    emptied = EmptiedDatabase(test_database, _migrated)
+def dbfoundation_emptied(
+    test_database: Settings, dbfoundation_template: Settings
+) -> Iterator[EmptiedDatabase]:
+    emptied = EmptiedDatabase(test_database, dbfoundation_template)
     yield emptied
     emptied.close()
 
 
 @pytest.fixture
 def db(
-    _pool: Pool, test_database: Settings, _migrated: Settings, _one_connection: OneConnection
+    dbfoundation_pool: Pool,
+    test_database: Settings,
+    dbfoundation_template: Settings,
+    dbfoundation_connection: OneConnection,
 ) -> Iterator[Pool]:
     """The project's pool, on one connection, whose work is rolled back after the test."""
-    with on_one_connection(_pool, test_database, _one_connection):
-        yield _pool
-    if not _one_connection.end_test():
-        replace_by_copy(test_database, _migrated)
+    with on_one_connection(dbfoundation_pool, test_database, dbfoundation_connection):
+        yield dbfoundation_pool
+    if not dbfoundation_connection.end_test():
+        replace_by_copy(test_database, dbfoundation_template)
 
 
 @pytest.fixture
 def committing_db(
-    _pool: Pool, test_database: Settings, _emptied: EmptiedDatabase
+    dbfoundation_pool: Pool, test_database: Settings, dbfoundation_emptied: EmptiedDatabase
 ) -> Iterator[Pool]:
     """The project's pool, which commits; the database is emptied after the test."""
-    with committing(_pool, test_database):
-        yield _pool
-    _emptied.restore()
+    with committing(dbfoundation_pool, test_database):
+        yield dbfoundation_pool
+    dbfoundation_emptied.restore()

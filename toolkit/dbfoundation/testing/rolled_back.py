@@ -2,8 +2,8 @@
 
 To the code under test, it is an ordinary connection in autocommit mode: a transaction of that code
 is a savepoint of the test's, and so is each statement outside of one, which may fail alone. At its
-COMMIT, the deferred constraints are checked. Closing the connection keeps it for the next check-out,
-so that rows outlive close(), close_all() and every context of the test.
+COMMIT, the deferred constraints are checked. A connection that is closed stays for the next
+check-out: rows outlive close(), close_all() and every context of the test.
 """
 
 from __future__ import annotations
@@ -64,6 +64,18 @@ class RolledBackCursor(extensions.cursor):
             super().copy_expert(*arguments, **options)
 
 
+class Info(extensions.ConnectionInfo):
+    """The connection's information, with the status that the code under test has made."""
+
+    def __init__(self, connection: RolledBackConnection) -> None:
+        super().__init__(connection)
+        self.connection = connection
+
+    @property
+    def transaction_status(self) -> int:
+        return self.connection.get_transaction_status()
+
+
 class RolledBackConnection(PooledConnection):
     """A connection that seems to be in autocommit mode, and commits nothing."""
 
@@ -76,6 +88,10 @@ class RolledBackConnection(PooledConnection):
         self.has_committed = False
         self.cursor_factory = RolledBackCursor
         self.deferred: str | None = self._send(DEFERRED)[0][0]
+
+    @property
+    def info(self) -> Info:
+        return Info(self)
 
     def get_transaction_status(self) -> int:
         """The status as the code under test has made it."""
