@@ -84,4 +84,4 @@ class OwnTests:
         """Run a module of tests, all of which have to pass."""
         outcomes = self.run(source, *arguments).parseoutcomes()
         assert outcomes.keys() == {"passed"}, outcomes
-        assert outcomes["passed"] == source.count("def test_")
+        assert outcomes["passed"] >= source.count("def test_")

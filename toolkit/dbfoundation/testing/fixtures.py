@@ -52,21 +52,24 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @contextmanager
 def _template(config: pytest.Config) -> Iterator[Settings]:
-    with _exit_on_error(), migrated_template(config.rootpath / config.getini(MIGRATIONS)) as made:
+    with _reported(config), migrated_template(config.rootpath / config.getini(MIGRATIONS)) as made:
         yield made
 
 
 @contextmanager
-def _exit_on_error() -> Iterator[None]:
+def _reported(config: pytest.Config) -> Iterator[None]:
+    """End the run with an error's message; a worker can only let its tests fail with it."""
     try:
         yield
     except FoundationError as error:
+        if hasattr(config, "workerinput"):
+            pytest.fail(f"error: {error}", pytrace=False)
         pytest.exit(f"error: {error}", returncode=2)
 
 
 @pytest.fixture(scope="session")
 def dbfoundation_pool(pytestconfig: pytest.Config) -> Pool:
-    with _exit_on_error():
+    with _reported(pytestconfig):
         return find_pool(pytestconfig.getini(DATABASE))
 
 
