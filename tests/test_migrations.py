@@ -18,13 +18,13 @@ def imports(path):
     return {name.partition(".")[0] for name in names}
 
 
-def test_the_migrations_agree_with_the_models_and_every_rollback_works(settings):
+def test_the_migrations_agree_with_the_models_and_every_rollback_works(empty_database):
     tasks = ("migrate-up", "migrate-check", "migrate-verify", "--with-seed")
     done = subprocess.run(
         [sys.executable, "-m", "invoke", *tasks],
         check=False,
         cwd=ROOT,
-        env=environment_for(settings),
+        env=environment_for(empty_database),
         capture_output=True,
         text=True,
     )

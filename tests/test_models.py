@@ -10,7 +10,7 @@ from models import MODELS
 SESSION_MODELS = [model for model in MODELS if get_meta(model).columns.keys() >= COLUMNS]
 AUDIT_MODELS = [model for model in MODELS if issubclass(model, AuditTrail)]
 
-pytestmark = pytest.mark.usefixtures("pool")
+pytestmark = pytest.mark.usefixtures("db")
 
 
 @pytest.mark.skipif(not SESSION_MODELS, reason="this project has no model of sessions")

@@ -38,21 +38,21 @@ def schema(db):
 
 
 @pytest.fixture
-def specified(db):
+def specified(empty_db):
     """The specified schema, created in a transaction that is rolled back."""
-    with db.atomic() as transaction:
-        db.execute_sql(SPECIFIED)
-        objects = schema(db)
+    with empty_db.atomic() as transaction:
+        empty_db.execute_sql(SPECIFIED)
+        objects = schema(empty_db)
         transaction.rollback()
     return objects
 
 
-def test_the_first_three_migrations_make_the_specified_schema(specified, db, tmp_path):
+def test_the_first_three_migrations_make_the_specified_schema(specified, empty_db, tmp_path):
     for name in FIRST:
         if not (path := MIGRATIONS / name).exists():
             pytest.skip(f"this project has no {name}")
         shutil.copy(path, tmp_path)
-    Engine(db, tmp_path).up()
-    assert schema(db) == specified
+    Engine(empty_db, tmp_path).up()
+    assert schema(empty_db) == specified
     kinds = [thing.kind for thing in specified]
     assert [kinds.count(kind) for kind in ("table", "column", "index")] == [2, 10, 4]

@@ -10,18 +10,18 @@ def count_rows():
     return [model.select().count() for model in MODELS]
 
 
-def test_seeding_twice_inserts_each_row_once(pool):
-    with pool.connection_context():
+def test_seeding_twice_inserts_each_row_once(db):
+    with db.connection_context():
         first, rows = seed(), count_rows()
         second = seed()
         assert count_rows() == rows
     assert (second.inserted, second.unchanged) == (0, first.inserted + first.unchanged)
 
 
-def test_seeding_in_parallel_inserts_each_row_once(pool):
-    with pool.connection_context(), pool.atomic() as transaction:
+def test_seeding_in_parallel_inserts_each_row_once(committing_db):
+    with committing_db.connection_context(), committing_db.atomic() as transaction:
         expected = seed().inserted
         transaction.rollback()
     with ThreadPoolExecutor(4) as threads:
-        seeded = list(threads.map(lambda _: pool.connection_context()(seed)(), range(4)))
+        seeded = list(threads.map(lambda _: committing_db.connection_context()(seed)(), range(4)))
     assert sum(each.inserted for each in seeded) == expected
