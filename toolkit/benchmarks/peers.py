@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 FOLDER = LIBRARY / ".peers"
 PYTHON = FOLDER / "python"
+PYTEST = FOLDER / "pytest"  # with psycopg 3, which Django would prefer in the other environment
 NODE = FOLDER / "node"
 # For each tool, its packages, whose versions are reported.
 PYTHON_PACKAGES = {
     "alembic": {"alembic": ">=1.13,<2", "SQLAlchemy": ">=2,<3"},
     "Django": {"Django": ">=5,<6"},
+}
+PYTEST_PACKAGES = {
+    "pytest-django": {"pytest-django": ">=4.9,<5", "Django": ">=5,<6"},
+    "pytest-postgresql": {"pytest-postgresql": ">=7,<9", "psycopg": ">=3,<4"},
 }
 DRIVER = "psycopg2-binary>=2.9.10,<3"
 NODE_STORE = "connect-pg-simple"
@@ -52,6 +57,10 @@ def install() -> Peers:
     installs = {
         tool: partial(install_for_python, packages) for tool, packages in PYTHON_PACKAGES.items()
     }
+    installs |= {
+        tool: partial(install_for_python, packages, PYTEST, "psycopg[binary]")
+        for tool, packages in PYTEST_PACKAGES.items()
+    }
     for tool, installed in (installs | {NODE_STORE: install_for_node}).items():
         try:
             peers.versions |= installed()
@@ -60,18 +69,22 @@ def install() -> Peers:
     return peers
 
 
-def install_for_python(packages: dict[str, str]) -> dict[str, str]:
+def install_for_python(
+    packages: dict[str, str], folder: Path | None = None, driver: str = DRIVER
+) -> dict[str, str]:
     """Install a tool's packages; returns their versions."""
-    pip_install(*(name + bounds for name, bounds in packages.items()), DRIVER)
-    versions = output_of("python", [PYTHON / "bin" / "python", "-c", PRINT_VERSIONS, *packages])
+    pip_install(*(name + bounds for name, bounds in packages.items()), driver, folder=folder)
+    python = (folder or PYTHON) / "bin" / "python"
+    versions = output_of("python", [python, "-c", PRINT_VERSIONS, *packages])
     return dict(zip(packages, versions.split(), strict=True))
 
 
-def pip_install(*requirements: str) -> None:
-    """Install into the peers' environment; raises BenchError."""
-    make_environment(PYTHON)
+def pip_install(*requirements: str, folder: Path | None = None) -> None:
+    """Install into the peers' environment, or into another one; raises BenchError."""
+    environment = folder or PYTHON
+    make_environment(environment)
     pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    python = PYTHON / "bin" / "python"
+    python = environment / "bin" / "python"
     output_of("pip", [python, *pip, *requirements], timeout=INSTALL_SECONDS)
 
 

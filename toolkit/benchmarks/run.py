@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import migrations, rows, sessions
+from benchmarks import migrations, own_tests, rows, sessions
 from benchmarks.results import Results
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.peers import Peers
 
-TARGETS = (*migrations.TARGETS, *sessions.TARGETS, *rows.TARGETS)
+TARGETS = (*migrations.TARGETS, *sessions.TARGETS, *rows.TARGETS, *own_tests.TARGETS)
 NO_VERDICTS = (
     "no verdicts: one round of short samples is not enough for them; the full run prints them"
 )
@@ -33,11 +33,12 @@ class Scope:
     sizes: tuple[int, ...]  # numbers of migrations
     seconds: float
     rows: int
+    tests: int
     has_verdicts: bool
 
 
-FULL = Scope(rounds=5, sizes=(1, 100, 1000), seconds=1, rows=100_000, has_verdicts=True)
-QUICK = Scope(rounds=1, sizes=(1, 100), seconds=0.1, rows=10_000, has_verdicts=False)
+FULL = Scope(rounds=5, sizes=(1, 100, 1000), seconds=1, rows=100_000, tests=200, has_verdicts=True)
+QUICK = Scope(rounds=1, sizes=(1, 100), seconds=0.1, rows=10_000, tests=20, has_verdicts=False)
 
 
 @dataclass

@@ -26,6 +26,7 @@ EXIT_CODE = re.compile(r"# exit code (\d+)$")
 VARIABLE = {
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d": "a time",
     r"\d+ ms": "milliseconds",
+    r"(?<=passed in )[\d.]+s": "seconds",
     r"(?<=127\.0\.0\.1:)\d+": "a port",
     r"(?<=pid )\d+": "a process",
     r"Docker Compose|a private server": "a provider",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import load, peers, pools, rows, sessions
+from benchmarks import load, own_tests, peers, pools, rows, sessions
 from benchmarks.load import CHECK_OUT
 from benchmarks.migrations import WALL, Migrations
 from benchmarks.results import OURS, BenchError, Results
@@ -165,3 +165,22 @@ def test_the_error_of_a_failed_psql_has_its_own_words(adding):
     adding.many = {rows.LIMIT: replace(adding.many[rows.LIMIT], prepare=lambda _: Path("/none"))}
     with pytest.raises(BenchError, match="/none: No such file"):
         adding.round(0, 100, ignore)
+
+
+@pytest.fixture
+def testing(tmp_path, settings):
+    absent = dict.fromkeys(peers.PYTEST_PACKAGES, "not installed here")
+    return own_tests.OwnTests(tmp_path, settings, peers.Peers(left_out=absent), Results())
+
+
+def test_each_fixture_is_measured(testing):
+    testing.round(0, 2, ignore)
+    assert {figure.case for figure in testing.results.rounds} == {"rolled back", "committed"}
+    assert all(number > 0 for [number] in testing.results.rounds.values())
+
+
+def test_a_test_that_sees_the_row_of_another_one_is_an_error(testing, monkeypatch):
+    fixtures = {own_tests.ROLLED_BACK: {OURS: "test_database"}}
+    monkeypatch.setattr(own_tests, "FIXTURES", fixtures)
+    with pytest.raises(BenchError, match=f"{OURS}, test_database: "):
+        testing.round(0, 2, ignore)

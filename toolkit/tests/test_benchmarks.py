@@ -139,7 +139,7 @@ def test_the_error_of_a_failed_installation_has_the_words_of_pip(monkeypatch, tm
 
 
 def test_a_tool_that_cannot_be_installed_leaves_out_no_other(monkeypatch):
-    def install_for_python(packages):
+    def install_for_python(packages, *_):
         if "alembic" in packages:
             raise BenchError("pip: no network")
         return {"Django": "5.2"}
