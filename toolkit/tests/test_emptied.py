@@ -165,3 +165,60 @@ def test_own(committing_db):
 def test_next(committing_db):
     assert names() == []
 """)
+
+
+def test_a_connection_is_as_new_in_the_next_test(own_tests):
+    own_tests.passes("""
+pids = set()
+
+def test_one(committing_db):
+    with database.connection_context():
+        pids.update(execute("SELECT pg_backend_pid()"))
+        execute("LISTEN news")
+        execute("NOTIFY news")
+        execute("SELECT pg_advisory_lock(1)")
+        execute("SET work_mem = '1MB'")
+        execute("CREATE TEMPORARY TABLE left_over ()")
+
+def test_two(committing_db, test_database):
+    with database.connection_context():
+        pids.update(execute("SELECT pg_backend_pid()"))
+        execute("SELECT 1")
+        assert database.connection().notifies == []
+        assert execute("SELECT pg_listening_channels()") == []
+        assert execute("SELECT to_regclass('left_over')") == [(None,)]
+        assert execute("SHOW work_mem") != [("1MB",)]
+        with other_session(test_database) as session, session.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(1)")
+            assert cursor.fetchall() == [(True,)]
+        session.close()
+    assert len(pids) == 1
+""")
+
+
+def test_a_thread_that_outlives_its_test_keeps_no_connection_of_the_next(own_tests):
+    own_tests.passes("""
+left, end, errors = threading.Event(), threading.Event(), []
+
+def outlive():
+    database.connect()
+    left.set()
+    end.wait(30)
+    try:
+        AuditLog.create(action="late")
+    except Exception as error:
+        errors.append(error)
+
+thread = threading.Thread(target=outlive)
+
+def test_one(committing_db):
+    thread.start()
+    assert left.wait(30)
+
+def test_two(committing_db):
+    with database.connection_context():
+        end.set()
+        thread.join()
+        assert names() == []
+    assert len(errors) == 1
+""")

@@ -14,6 +14,7 @@ import pytest
 
 from dbfoundation.errors import FoundationError
 from dbfoundation.testing.emptied import EmptiedDatabase
+from dbfoundation.testing.kept import KeptConnections
 from dbfoundation.testing.plugin import DATABASE, MIGRATIONS
 from dbfoundation.testing.pool import committing, find_pool, on_one_connection, refuse
 from dbfoundation.testing.rolled_back import OneConnection
@@ -102,6 +103,13 @@ def dbfoundation_connection() -> Iterator[OneConnection]:
 
 
 @pytest.fixture(scope="session")
+def dbfoundation_kept() -> Iterator[KeptConnections]:
+    kept = KeptConnections()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture(scope="session")
 def dbfoundation_emptied(
     test_database: Settings, dbfoundation_template: Settings
 ) -> Iterator[EmptiedDatabase]:
@@ -126,9 +134,12 @@ def db(
 
 @pytest.fixture
 def committing_db(
-    dbfoundation_pool: Pool, test_database: Settings, dbfoundation_emptied: EmptiedDatabase
+    dbfoundation_pool: Pool,
+    test_database: Settings,
+    dbfoundation_kept: KeptConnections,
+    dbfoundation_emptied: EmptiedDatabase,
 ) -> Iterator[Pool]:
     """The project's pool, which commits; the database is emptied after the test."""
-    with committing(dbfoundation_pool, test_database):
+    with committing(dbfoundation_pool, test_database, dbfoundation_kept):
         yield dbfoundation_pool
     dbfoundation_emptied.restore()

@@ -20,6 +20,7 @@ from dbfoundation.url import DatabaseURL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from dbfoundation.testing.kept import KeptConnections
     from dbfoundation.testing.rolled_back import OneConnection
 
 NOWHERE = Settings(url=DatabaseURL(host="", name="no fixture", user=""), app_env="test")
@@ -49,9 +50,9 @@ def refuse(pool: Pool) -> None:
 
 
 @contextmanager
-def committing(pool: Pool, settings: Settings) -> Iterator[None]:
+def committing(pool: Pool, settings: Settings, kept: KeptConnections) -> Iterator[None]:
     """Let the pool use the database, for the block."""
-    _configure(pool, settings)
+    _configure(pool, settings, kept.open)
     try:
         yield
     finally:
@@ -81,12 +82,11 @@ def on_one_connection(pool: Pool, settings: Settings, one: OneConnection) -> Ite
         refuse(pool)
 
 
-def _configure(pool: Pool, settings: Settings, factory: Callable[..., Any] | None = None) -> None:
+def _configure(pool: Pool, settings: Settings, factory: Callable[..., Any]) -> None:
     while pool.in_transaction():  # of a test that has failed between its begin and its end
         pool.pop_transaction()
     pool.configure(settings)
-    if factory:
-        pool.connect_params["connection_factory"] = factory
+    pool.connect_params["connection_factory"] = factory
 
 
 def _no_fixture(*_: object) -> NoReturn:
