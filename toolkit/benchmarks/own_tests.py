@@ -28,7 +28,7 @@ COMMITTED = "committed"
 DJANGO = "pytest-django"
 POSTGRESQL = "pytest-postgresql"
 TARGETS = [
-    Target(Figure(QUANTITY, ROLLED_BACK), Figure(QUANTITY, ROLLED_BACK, DJANGO), 1),
+    Target(Figure(QUANTITY, ROLLED_BACK), Figure(QUANTITY, ROLLED_BACK, DJANGO), 1.2),
     Target(Figure(QUANTITY, COMMITTED), Figure(QUANTITY, COMMITTED, DJANGO), 1),
 ]
 CREATE = "CREATE TABLE things (id SERIAL PRIMARY KEY, name VARCHAR(100) NOT NULL)"
