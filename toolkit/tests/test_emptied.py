@@ -11,6 +11,9 @@ def migrate(migrator, database, *, fake=False):
     migrator.sql("""
         CREATE TABLE countries (code text PRIMARY KEY, name text);
         INSERT INTO countries VALUES ('fr', 'France'), ('pe', 'Peru');
+        CREATE TABLE managers (id integer PRIMARY KEY);
+        CREATE TABLE shops (manager integer REFERENCES managers);
+        INSERT INTO shops VALUES (NULL);
         CREATE TABLE users (id serial PRIMARY KEY, country text REFERENCES countries);
         CREATE TABLE posts (id serial PRIMARY KEY, "user" integer REFERENCES users);
         CREATE TABLE "odd Name" (id serial PRIMARY KEY, parent integer REFERENCES "odd Name");
@@ -96,6 +99,7 @@ CHANGES = [
     "DROP TABLE countries CASCADE",
     "DROP TABLE users CASCADE",
     "INSERT INTO derived VALUES (2)",
+    "INSERT INTO managers VALUES (1)",
     "CREATE TABLE left_over (id integer)",
     "ALTER TABLE users ADD COLUMN left_over integer",
     'ALTER TABLE posts ALTER COLUMN "user" SET NOT NULL',
@@ -109,6 +113,8 @@ def test_own(committing_db, change):
     assert names() == ["a row"]
     assert execute("SELECT * FROM countries") == [("fr", "France"), ("pe", "Peru")]
     assert execute("SELECT * FROM base") == [(1,)]
+    assert execute("SELECT * FROM shops") == [(None,)]
+    assert execute("SELECT * FROM managers") == []
     assert execute("SELECT to_regclass('left_over'), to_regproc('left_over')") == [(None, None)]
     execute("INSERT INTO users (country) VALUES ('fr')")
     execute('INSERT INTO posts ("user") VALUES (NULL)')
@@ -216,9 +222,8 @@ def test_one(committing_db):
     assert left.wait(30)
 
 def test_two(committing_db):
-    with database.connection_context():
-        end.set()
-        thread.join()
-        assert names() == []
+    end.set()
+    thread.join()
+    assert names() == []
     assert len(errors) == 1
 """)
