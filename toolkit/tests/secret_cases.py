@@ -2,9 +2,10 @@
 
 SECRET = "h4nter2-Xq9"
 SECRET_KEYS = """
-    password Password PASSWORD passwd pwd passphrase passcode newPassword old_password password1
+    password Password PASSWORD passwd pwd pw passphrase passcode newPassword old_password password1
     New-Password password_confirmation user[password] db_pass password_hash user%5Bpassword%5D
-    session session_id sessionId sessionid JSESSIONID PHPSESSID ASP.NET_SessionId connect.sid sid
+    session session_id sessionId sessionid laravel_session
+    JSESSIONID PHPSESSID ASP.NET_SessionId connect.sid sid
     session-token session_key Cookie cookies Set-Cookie set_cookie HTTP_COOKIE session_cookie
     Authorization authorization Proxy-Authorization HTTP_AUTHORIZATION X-Auth-Token auth bearer jwt
     x-api-key X-API-Key apikey apiKey APIKey api_key access_token accessToken id_token refresh_token
@@ -35,6 +36,7 @@ HARMLESS_KEYS = """
     signature_valid signed_at design insignia zip_code country_code error_code code status_code
     promo_code barcode pins email username user_id page_token two_factor_enabled otp_enabled
     pin_attempts last_login credit_limit order_number phone_number account_manager number
+    tokens_remaining token_ttl_seconds masked_card_number storage_key encryption_key_id
     cookie_domain private public access access_level api api_version client_id token_endpoint
 """.split()  # noqa: SIM905 # likewise
 
@@ -152,6 +154,7 @@ SECRET_STRUCTURES = [
     {"a": [[[{"b": {"client_secret": [SECRET]}}]]]},
     {"card": {"number": 4111111111111111}},
     {"cards": [{"number": "4111111111111"}]},
+    {"bank": {"account": SECRET}},
     {"api": {"key": SECRET}},
     {f"https://a:{SECRET}@host": "down"},
     {"seen": {f"Bearer {SECRET}": 1}},
@@ -183,6 +186,10 @@ HARMLESS_VALUES = [
     "primary_key = 3",
     "monkey=1;keyboard=2",
     "std::token::Type",
+    "token:revoke",
+    "session:ended",
+    "openid api_key:read secret:write",
+    "password: changed.",
     "12:30:15",
     "2026-01-01T10:00:00Z",
     "100% sure: yes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,9 @@ LABELLED = frozenset(
     {"value", "values", "Value", "old", "new", "before", "after", "from", "to", "content", "text"}
 )
 # Such a key takes its sense from the key above it, as in {"card": {"number": …}}.
-DEPENDENT = frozenset({"number", "no", "key"})
+DEPENDENT = frozenset({"number", "no", "key", "account"})
+# Most texts: too short for a credential by itself, and without a sign or a space before one.
+SHORT_AND_PLAIN = re.compile(r"[\w./\-]{0,14}")
 
 
 class Mask:
@@ -37,6 +40,8 @@ class Mask:
 
     def text(self, text: str) -> str:
         """The text without its credentials; a body in JSON is masked as details are."""
+        if SHORT_AND_PLAIN.fullmatch(text):
+            return text
         if text[:1] in ("{", "[", '"'):
             try:
                 value = json.loads(text)

@@ -24,12 +24,13 @@ SECRET = re.compile(
     \b(?:
     # A word that begins or ends so, as in `userpassword` and `csrftoken`; not `secretary`.
       \w*passw(or)?d(?!less)\w* | \w*(secret|token|credential|passphrase|passcode|pwd)s? | creds?
-    | secret(key|value|access)\w* | token(value|hash) | pass-?(word|phrase|code)s? | ^pass$
+    | secret(key|value|access)\w* | token(value|hash) | pass-?(word|phrase|code)s?
+    | ^pass$ | pw | psw
     | (user|db|database|my|mysql|smtp|mail|ftp|login|admin|root|redis|http|proxy)-?pass$
     # authentication
     | \w*authorization | bearer | jwts? | ^auth$ | (x|basic|http|proxy|digest)-auth$
     | auth-(header|key) | \w*(csrf|xsrf)\w* | saml-?(response|assertion) | code-verifier | nonce$
-    | \w*sess(ion)?-?(id|key|cookie|hash)s?\w* | ^session$ | ^sess$
+    | \w*sess(ion)?-?(id|key|cookie|hash)s?\w* | session$ | ^sess$
     | ^sid$ | (connect|session|php)-sid | cookies?$ | cookie-(value|header|string|jar)
     | ^sig$ | ^signature$ | (amz|goog|hub|request|webhook|stripe|slack|shared-access)-signature
     | (auth|authorization|verification|recovery|backup|security|login|access|reset|activation
@@ -39,7 +40,7 @@ SECRET = re.compile(
     # keys of an interface or of encryption; not `primary_key`, `public_key`
     | \w*(api|secret|access|private|signing|encryption|session|auth)-?keys? | privkey
     | (decryption|crypto|cipher|master|shared|symmetric|hmac|aes|rsa|jwt|ssl|tls|pem|ssh|gpg|pgp
-        |license|storage|account|consumer|subscription|app|webhook|deploy)-keys?
+        |license|account|consumer|subscription|app|webhook|deploy)-keys?
     # cards and accounts
     | cvv | cvc | cvn | csc | pan$ | iban | ssn | social-security(-number)? | routing-?(number|no)
     | \w*(card|cc|account|acct)s?-?(number|num|no)s? | (credit|debit)-?card$ | bank-account$
@@ -51,11 +52,12 @@ SECRET = re.compile(
 # The other words of such a key show that its value is about a secret, and is none.
 DESCRIPTION = re.compile(
     r"""
-    \b(has|have|had|is|are|was|were|needs?|requires?|without|allow)-
+    \b(has|have|had|is|are|was|were|needs?|requires?|without|allow|masked|redacted)-
     | ^(use|uses|allows|should|must|can|show|hide|enable|supports|accept|accepts|skip|forgot)-
     | ^(max|min|num|number-of|total|prompt|completion|input|output|remaining|reasoning|cached)
         (-\w+)?-tokens$
     | ^(next|previous|page|next-page|continuation)-(page-)?token$
+    | (?<!access)-key-id$
     | -(counts?|counter|used|usage|total|limits?|length|size|at|on|date|time|timeout|age|ttl|last
         |expires?|expires-in|expiry|expiration|expired|lifetime|duration|types?|kind|names?|label
         |fields?|policy|policies|strategy|status|enabled|disabled|required|requested|sent|optional
@@ -63,7 +65,9 @@ DESCRIPTION = re.compile(
         |revoked|issued|version|providers?|methods?|mode|endpoint|strength|score|attempts?
         |fail(ed|ures?)|errors?|algorithm|alg|format|prefix|min|max|budget|cost|price|consent
         |banner|preferences?|notice|domain|path|manager|scopes?|issuer|brand|network|country|owner
-        |generator|validator|rules?|requirements?|per-(second|minute|hour|day|month))$
+        |generator|validator|rules?|requirements?|remaining|left|consumed|confirmed|reused|channel
+        |protection|amount|masked|redacted|days|hours|minutes|seconds|ms
+        |per-(second|minute|hour|day|month))$
     """,
     re.VERBOSE,
 )

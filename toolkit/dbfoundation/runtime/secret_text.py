@@ -41,6 +41,13 @@ VALUE = re.compile(
 # The value of a header ends with its line, or with a quote that begins before its name.
 HEADER = re.compile(r"authorization|cookie|\w+(?:-\w+)++", re.IGNORECASE)
 HEADER_VALUE = {quote: re.compile(rf"(?P<line>[^\r\n{quote}]++)") for quote in ("", '"', "'")}
+# What follows a colon in the name of an action or a scope, as in `token:revoke`, or in a sentence.
+STATE = re.compile(
+    "(access|add|admin|all|change|check|close|confirm|create|delete|deny|destroy|disable|enable|end"
+    "|expire|export|fail|generate|grant|import|invalid|issue|list|login|logout|manage|missing|open"
+    "|read|refresh|remove|renew|request|require|reset|revoke|rotate|send|sent|set|start|stop|update"
+    "|use|validate|verify|view|write)(d|ed|s)?[.]?"
+)
 ELEMENT = re.compile(r"(?P<start><(?P<name>[\w:.\-]++)(?:\s[^<>]*+)?>)[^<]++(?=</)")
 PART = re.compile(
     r'(?P<start>name="(?P<name>[^"\n]{1,200}+)"[^\n]{0,300}+\n(?:[^\r\n]{1,300}+\r?\n){0,5}+\r?\n)'
@@ -129,11 +136,15 @@ def _mask_pairs(text: str, keys: SecretKeys) -> str:
         is_header = name["sign"] == ":" and HEADER.fullmatch(name["name"])
         pattern = HEADER_VALUE[name["quote"] or ""] if is_header else VALUE
         value = pattern.match(text, name.end()) or VALUE.match(text, name.end())
-        if value and value.lastgroup:
-            start, stop = value.span(value.lastgroup)
+        if value and value.lastgroup and not _is_state(name, value):
+            start, end_of_value = value.span(value.lastgroup)
             parts += text[end:start], MASK
-            end = stop
+            end = end_of_value
     return "".join([*parts, text[end:]])
+
+
+def _is_state(name: re.Match[str], value: re.Match[str]) -> bool:
+    return name["sign"] == ":" and STATE.fullmatch(value[0]) is not None
 
 
 def _mask_form(found: re.Match[str]) -> str:
