@@ -17,7 +17,7 @@ SECRET_KEYS = """
     bank_account iban IBAN cvv cvv2 CVC ssn pin PIN card_pin pinCode otp otp_code sms-otp totp
     2fa_code verification_code recovery_codes backup_code security_answer X-Amz-Signature
     X-Goog-Signature X-Hub-Signature-256 X-Amz-Security-Token sig signature SAMLResponse
-    code_verifier reset_link one-time-password magicLink
+    code_verifier reset_link one-time-password magicLink OTPCode
 """.split()  # noqa: SIM905 # a list of a hundred words
 HARMLESS_KEYS = """
     tokens_used has_password secretary author authority keyboard monkey primary_key foreign_key
@@ -61,6 +61,8 @@ SECRET_VALUES = {
     f"next=%252Fcb%253Ftoken%253D{SECRET}": "next=/cb?token=[masked]",
     f"password=%00{SECRET}": "password=[masked]",
     f"%00token%3D{SECRET}": None,
+    f"?x-api-key={SECRET}&page=2": "?x-api-key=[masked]&page=2",
+    "password=changed": "password=[masked]",
     f"/cart;jsessionid={SECRET}?page=2": "/cart;jsessionid=[masked]",
     f"(sid={SECRET})": "(sid=[masked])",
     f"https://bucket.example.org/a?X-Amz-Signature={SECRET}": (
@@ -79,7 +81,10 @@ SECRET_VALUES = {
     "Bearer abcdef": "Bearer [masked]",
     f"sent bearer {SECRET}, refused": "sent bearer [masked], refused",
     f"Basic {BASIC}": "Basic [masked]",
+    "Basic dXNlcjpwYXNz": "Basic [masked]",
+    "Basic abc123": "Basic [masked]",
     f"the header was Basic {BASIC}": "the header was Basic [masked]",
+    "X-Api-Key: generated": "X-Api-Key: [masked]",
     f"Authorization: {SECRET}": "Authorization: [masked]",
     f"Authorization: Basic {SECRET}": "Authorization: [masked]",
     f'Authorization: Digest username="bob", response="{SECRET}"': "Authorization: [masked]",
@@ -106,6 +111,11 @@ SECRET_VALUES = {
     f'"{{\\"password\\": \\"{SECRET}\\", \\"n\\": 1}}"': (
         '"{\\"password\\": \\"[masked]\\", \\"n\\": 1}"'
     ),
+    f'body "{{\\"password\\": \\"a\\\\\\"{SECRET}\\", \\"n\\": 1}}"': (
+        'body "{\\"password\\": \\"[masked]\\", \\"n\\": 1}"'
+    ),
+    f'body "{{\\"password\\": \\"{SECRET}': 'body "{\\"password\\": \\"[masked]',
+    f'400: {{"Authorization": "{SECRET}", "n": 1}}': '400: {"Authorization": "[masked]", "n": 1}',
     f'400: {{"pin": {SECRET}}}': '400: {"pin": [masked]}',
     f"{{'cookies': {{'a': '{SECRET}'}}}}": None,
     f"{{'password': '{SECRET}', 'n': 1}}": "{'password': '[masked]', 'n': 1}",
@@ -115,7 +125,11 @@ SECRET_VALUES = {
     f'Content-Disposition: form-data; name="password"\r\n\r\n{SECRET}\r\n--b--': (
         'Content-Disposition: form-data; name="password"\r\n\r\n[masked]\r\n--b--'
     ),
+    f'name="pin"\r\nContent-Type: text/plain\r\n\r\n{SECRET}': (
+        'name="pin"\r\nContent-Type: text/plain\r\n\r\n[masked]'
+    ),
     # other text
+    f"password = 'a''{SECRET}' host=h": "password = '[masked]' host=h",
     f"password=<{SECRET}": "password=[masked]",
     f"<p>token={SECRET}</p>": "<p>token=[masked]</p>",
     f"password: {SECRET}, user: bob": "password: [masked], user: bob",
@@ -145,6 +159,9 @@ SECRET_STRUCTURES = [
     {"headers": [("cookie", SECRET), ("host", "a")]},
     {"header": ("x-api-key", SECRET)},
     {"header": ["X-Api-Key", SECRET]},
+    {"header": ["cookie", SECRET]},
+    {"form": [["password", SECRET]]},
+    {"field": ("password", SECRET)},
     {"headers": [{"name": "Authorization", "value": SECRET}]},
     {"cookies": [{"name": "a", "value": SECRET}]},
     {"tags": [{"Key": "password", "Value": SECRET}]},
@@ -187,6 +204,7 @@ HARMLESS_VALUES = [
     "monkey=1;keyboard=2",
     "std::token::Type",
     "token:revoke",
+    "api-key:rotate",
     "session:ended",
     "openid api_key:read secret:write",
     "password: changed.",
@@ -199,6 +217,9 @@ HARMLESS_VALUES = [
     '{"a":   1, "tokens_used": 5}',
     "{not json: x}",
     "[1,2]",
+    "[" * 3000 + "]" * 3000,
+    "monkeyJungle.example",
+    "highp_precision_of_the_value",
     "user:name@host",
     "order 1234567890123456",
     "1700000000000000",

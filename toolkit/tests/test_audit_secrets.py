@@ -1,6 +1,7 @@
 """Secrets are masked before an entry reaches the server, and what resembles them stays readable."""
 
 import json
+import tracemalloc
 from enum import Enum
 from random import Random
 
@@ -149,6 +150,16 @@ def test_rows_are_found_by_the_ids_that_were_recorded():
     row = AuditLog.record("a", entity=("url", url), user_id=url)
     assert row.entity_id == row.user_id == "https://bob:[masked]@example.org"
     assert AuditLog.for_entity(("url", url)) == AuditLog.for_user(url) == [row]
+
+
+def test_long_keys_are_not_kept_in_memory():
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            MASK.details({f"{number}" + "x" * 100_000: 1})
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # A project's own keys

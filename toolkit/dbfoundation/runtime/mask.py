@@ -42,7 +42,7 @@ class Mask:
         """The text without its credentials; a body in JSON is masked as details are."""
         if SHORT_AND_PLAIN.fullmatch(text):
             return text
-        if text[:1] in ("{", "[", '"'):
+        if text[:1] in ("{", "["):
             try:
                 value = json.loads(text)
                 masked = self._value(value)

@@ -22,7 +22,7 @@ MASK = "[masked]"
 NAME = re.compile(
     r"""
     (?P<quote>["'])?+ (?<![\w.\-\[\]%]) (?P<name>[\w.\-\[\]%]++) (?:\\{0,9}["'])?+
-    [ \t]*+ (?P<sign> ={1,3}+>? | :=?+ (?![:/]) ) [ \t]*+
+    [ \t]*+ (?P<sign> ={1,3}+>? | : (?![:/]) ) [ \t]*+
     """,
     re.VERBOSE,
 )
@@ -136,15 +136,17 @@ def _mask_pairs(text: str, keys: SecretKeys) -> str:
         is_header = name["sign"] == ":" and HEADER.fullmatch(name["name"])
         pattern = HEADER_VALUE[name["quote"] or ""] if is_header else VALUE
         value = pattern.match(text, name.end()) or VALUE.match(text, name.end())
-        if value and value.lastgroup and not _is_state(name, value):
-            start, end_of_value = value.span(value.lastgroup)
+        if value and not _is_state(name, value):
+            start, end_of_value = value.span(value.lastindex or 0)
             parts += text[end:start], MASK
             end = end_of_value
     return "".join([*parts, text[end:]])
 
 
 def _is_state(name: re.Match[str], value: re.Match[str]) -> bool:
-    return name["sign"] == ":" and STATE.fullmatch(value[0]) is not None
+    """Whether an action or a state follows the colon; in a header, a space and any text do."""
+    is_spaced_header = name[0].endswith(" ") and HEADER.fullmatch(name["name"])
+    return name["sign"] == ":" and not is_spaced_header and bool(STATE.fullmatch(value[0]))
 
 
 def _mask_form(found: re.Match[str]) -> str:
