@@ -64,6 +64,8 @@ SECRET_VALUES = {
     f"?x-api-key={SECRET}&page=2": "?x-api-key=[masked]&page=2",
     "password=changed": "password=[masked]",
     f"/cart;jsessionid={SECRET}?page=2": "/cart;jsessionid=[masked]",
+    f"/cb?code={SECRET}&state=7": "/cb?code=[masked]&state=7",
+    f"/cb?state=7&code={SECRET}": "/cb?state=7&code=[masked]",
     f"(sid={SECRET})": "(sid=[masked])",
     f"https://bucket.example.org/a?X-Amz-Signature={SECRET}": (
         "https://bucket.example.org/a?X-Amz-Signature=[masked]"
@@ -180,6 +182,7 @@ SECRET_STRUCTURES = [
 HARMLESS_VALUES = [
     "https://example.org/?page=2&sort=asc",
     "https://host:8080/@user",
+    "/search?code=DE",
     "https://host:8080?a@b",
     "https://example.org/a:b@c",
     "ssh://git@github.com/a.git",
@@ -212,6 +215,7 @@ HARMLESS_VALUES = [
     "2026-01-01T10:00:00Z",
     "100% sure: yes",
     "50%25",
+    "%" + "25" * 5000,
     r"C:\Users\x",
     "key: value",
     '{"a":   1, "tokens_used": 5}',

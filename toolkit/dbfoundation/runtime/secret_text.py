@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dbfoundation.runtime.secret_keys import SecretKeys
 
 MASK = "[masked]"
+# How often one text is percent-decoded: a URL in a URL in a URL.
+DECODINGS = 3
 
 NAME = re.compile(
     r"""
@@ -65,6 +67,8 @@ URL = re.compile(
     """,
     re.VERBOSE,
 )
+# The code of an OAuth callback, which has a state, too; any other `code` is harmless.
+OAUTH_CODE = re.compile(r"(?<=[?&]code=)[^\s&#]++")
 # Parts of all forms, as literals only, for which re scans several times faster than for the forms.
 HINT = re.compile(
     "r |R |c |C |eyJ|-----BEGIN|ghp_|gho_|ghu_|ghs_|ghr_|github_pat_|gl|xox|xapp-|k_live_|k_test_"
@@ -91,16 +95,16 @@ NAMES_SCHEME = re.compile(r"(?:tokens?|auth|authentication|authorization)\b", re
 LOOKS_RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{6,}|.+[=+/].*")
 
 
-def mask_text(text: str, keys: SecretKeys) -> str:
+def mask_text(text: str, keys: SecretKeys, decodings: int = DECODINGS) -> str:
     """The text with each credential replaced; `keys` are those of secrets.
 
     Percent-encoded text is decoded where that reveals a credential.
     """
     masked = _mask_once(text, keys)
-    if "%" not in masked or (decoded := unquote(masked)) == masked:
+    if not decodings or "%" not in masked or (decoded := unquote(masked)) == masked:
         return masked
     decoded = decoded.replace("\0", "\ufffd")  # PostgreSQL cannot hold a NUL character
-    revealed = mask_text(decoded, keys)
+    revealed = mask_text(decoded, keys, decodings - 1)
     return masked if revealed == decoded else revealed
 
 
@@ -120,6 +124,8 @@ def _mask_named(text: str, keys: SecretKeys) -> str:
 
     if "://" in text:
         text = URL.sub(lambda found: (found["user"] or "") + MASK, text)
+    if "state=" in text:
+        text = OAUTH_CODE.sub(MASK, text)
     text = _mask_pairs(text, keys)
     if "</" in text:
         text = ELEMENT.sub(mask_content, text)
