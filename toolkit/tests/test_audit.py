@@ -181,6 +181,12 @@ def test_record_returns_the_defaults_of_the_owners_columns(journal, pool):
         assert journal.get_by_id(row.id).__data__ == row.__data__
 
 
+def test_the_owners_columns_are_masked(journal, pool):
+    with pool.connection_context():
+        row = journal.create(action="a", source="?page=2&token=hunter2")
+    assert row.source == "?page=2&token=[masked]"
+
+
 def test_the_owners_lengths_are_the_limits(journal):
     assert journal.record("a" * 5, user_id="u" * 1000).user_id == "u" * 1000
     with pytest.raises(InvalidValueError, match="action: has 6 characters, more than 5"):

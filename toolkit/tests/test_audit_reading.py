@@ -147,3 +147,48 @@ def test_page_one_thousand_costs_as_much_as_page_one(plan, settings):
         assert "Sort" not in text
         assert "Index" in text
         assert far_blocks <= first_blocks + 2
+
+
+UNREADABLE = {
+    "nested too deeply": "repeat('[', 3000) || '1' || repeat(']', 3000)",
+    "a number of too many digits": "'{\"n\": 1' || repeat('0', 5000) || '}'",
+}
+
+
+@pytest.mark.parametrize("text", UNREADABLE.values(), ids=UNREADABLE)
+def test_details_that_python_cannot_read_are_a_text(events, settings, text):  # noqa: ARG001 # rows beside it
+    """Another program may store them."""
+    update = f"UPDATE audit_log SET details = ({text})::jsonb WHERE action = '1'"
+    [(stored,)] = execute(settings, f"{update} AND entity_type = 'thing' RETURNING details::text")
+    day = timedelta(days=1)
+    for page in (
+        AuditLog.for_entity(("thing", 1)),
+        AuditLog.for_user(1, limit=150),
+        AuditLog.between(START, START + day, limit=301),
+    ):
+        details = {row.action: row.details for row in page if row.entity_type == "thing"}
+        assert details.pop("1") == stored
+        assert set(details.values()) == {None}
+
+
+@pytest.mark.parametrize("key", [("timestamp", "id"), ("id",)])
+def test_a_row_without_a_timestamp_is_on_a_page_once(pool, settings, monkeypatch, key):
+    """The column permits it, so that another program may store it."""
+    monkeypatch.setattr(AuditLog, "page_key", key)
+    same = {"entity_type": "thing", "entity_id": "1", "user_id": "1"}
+    with pool.connection_context():
+        AuditLog.insert_many(
+            {"action": f"{n}", "timestamp": START if n % 3 else None} | same for n in range(20)
+        ).execute()
+    timestamp = "timestamp DESC NULLS FIRST," * (key != ("id",))
+    query = f"SELECT action::int FROM audit_log ORDER BY {timestamp} id DESC"
+    newest_first = [action for (action,) in execute(settings, query)]
+    for limit in (1, 3, 7, 30):
+        for read in (
+            lambda **page: AuditLog.for_entity(("thing", 1), **page),
+            lambda **page: AuditLog.for_user(1, **page),
+        ):
+            assert list(read_all(read, limit)) == newest_first
+    day = timedelta(days=1)
+    timed = list(read_all(lambda **page: AuditLog.between(START, START + day, **page), 3))
+    assert timed == [n for n in reversed(range(20)) if n % 3]

@@ -1,7 +1,7 @@
 """The models are compared with the live schema: every change of a table is found."""
 
 import pytest
-from peewee import SQL, DeferredForeignKey, ForeignKeyField, IntegerField, Model
+from peewee import SQL, CharField, DeferredForeignKey, ForeignKeyField, IntegerField, Model
 
 from tests.bookshop import BOOKS, BOOKSHOP, create_tables, describe_drift
 
@@ -294,6 +294,26 @@ def test_a_sequence_under_another_name_is_one_difference(live):
     ]
     live.execute_sql("ALTER SEQUENCE book_id_seq INCREMENT 5")
     assert len(describe_drift(live)) == 3
+
+
+def item_model(class_name):
+    """A model of one table, with two indexes that Peewee names, and one that has a name."""
+    meta = type("Meta", (), {"table_name": "items"})
+    fields = {"sku": CharField(unique=True), "lot": CharField(index=True), "size": CharField()}
+    model = type(class_name, (Model,), fields | {"Meta": meta})
+    model.add_index(model.size, name="items_size")
+    return model
+
+
+def test_a_renamed_class_renames_the_indexes_that_have_no_name(live):
+    create_tables(live, item_model("Item"))
+    assert describe_drift(live, [*BOOKSHOP, item_model("Item")]) == []
+    same = "items, the same index under another name: the database has"
+    drift = describe_drift(live, [*BOOKSHOP, item_model("Product")])
+    assert [line.partition(". Fix")[0] for line in drift] == [
+        f"{same} item_lot, the model product_lot",
+        f"{same} item_sku, the model product_sku",
+    ]
 
 
 def test_an_ignored_table_is_not_compared(live):

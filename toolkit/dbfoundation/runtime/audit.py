@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, Unpack
 
 import peewee
 
-from dbfoundation.errors import AppendOnlyError, ConnectionBusyError, InvalidValueError
+from dbfoundation.errors import AppendOnlyError, InvalidValueError
+from dbfoundation.runtime.audit_copy import copy_rows
 from dbfoundation.runtime.audit_entry import (
     Details,
     Entity,
     Entry,
+    RowFormat,
     complete,
     id_text,
     identify,
-    mask_secrets,
-    to_row,
 )
 from dbfoundation.runtime.jsonb import check_text, dumps
+from dbfoundation.runtime.mask import Mask, get_mask
 from dbfoundation.runtime.models import get_database, get_meta, quote_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     Base = peewee.Model
 else:
     Base = object
 
 COLUMNS = ("action", "entity_type", "entity_id", "user_id", "details")
-# Characters of COPY data in one piece for the driver; a longer row is one piece.
-CHUNK = 65_536
-# psycopg2's words for an exception that read() raised, whose type is lost.
-INTERRUPTED = "error in .read() call: KeyboardInterrupt"
 
 
 class AuditTrail(Base):
@@ -47,11 +45,17 @@ class AuditTrail(Base):
     before. No method updates or deletes a row, or adds one that is not masked; SQL, or a query
     built without the model, still can.
 
-    `page_key` are the fields that order the pages of an entity and of a user. Where ids do not grow
-    with time, as on several servers, a model sets it to ("timestamp", "id").
+    `page_key` are the fields that order the pages of an entity and of a user; the last one is the
+    primary key. Where ids do not grow with time, as on several servers, a model sets it to
+    ("timestamp", "id"). NULL, which another program may have stored, is newer than any time.
+
+    `secret_keys` are a project's own secrets: a key is masked that has their words in it.
+    `readable_keys` are not masked, though they resemble a secret's.
     """
 
     page_key: ClassVar[tuple[str, ...]] = ("id",)
+    secret_keys: ClassVar[tuple[str, ...]] = ()
+    readable_keys: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:
         id: Any
@@ -66,7 +70,7 @@ class AuditTrail(Base):
 
         Raises InvalidValueError, which names the column, for a value that the column cannot hold.
         """
-        values = to_row(_max_lengths(cls), action, **entry)
+        values = cls._row_format().to_row(action, **entry)
         names, places = ", ".join(COLUMNS), ", ".join(["%s"] * len(COLUMNS))
         insert = f"INSERT INTO {quote_table(cls)} ({names}) VALUES ({places}) RETURNING *"  # noqa: S608 # the table is quoted, the columns are constants
         database = get_database(cls)
@@ -86,18 +90,19 @@ class AuditTrail(Base):
         connection: an iterable that uses it gets a ConnectionBusyError. Raises as `record` does.
         """
         database = get_database(cls)
+        to_row = cls._row_format().to_row
         with database.connection_context():
             # COPY is atomic by itself; the savepoint lets the caller's transaction continue.
             is_idle = not database.connection().info.transaction_status
             with nullcontext() if is_idle else database.savepoint():
-                return _copy(cls, database, entries)
+                return copy_rows(cls, COLUMNS, (to_row(**entry) for entry in entries))
 
     @classmethod
     def for_entity(
         cls, entity: Entity, *, before: Self | None = None, limit: int = 100
     ) -> list[Self]:
         """The events of a model's instance, or of a thing by its type and its id."""
-        entity_type, entity_id = (check_text(text, "entity") for text in identify(entity))
+        entity_type, entity_id = (cls._lookup(text, "entity") for text in identify(entity))
         conditions = (cls.entity_type == entity_type, cls.entity_id == entity_id)
         return cls._page(cls.page_key, before, limit, *conditions)
 
@@ -106,7 +111,7 @@ class AuditTrail(Base):
         cls, user_id: object, *, before: Self | None = None, limit: int = 100
     ) -> list[Self]:
         """The events of a user."""
-        condition = cls.user_id == check_text(id_text(user_id, "user_id"), "user_id")
+        condition = cls.user_id == cls._lookup(id_text(user_id, "user_id"), "user_id")
         return cls._page(cls.page_key, before, limit, condition)
 
     @classmethod
@@ -127,14 +132,36 @@ class AuditTrail(Base):
         if limit < 1:
             raise ValueError("limit: must be 1 or more")
         columns = [getattr(cls, name) for name in key]
-        query: Any = cls.select().where(*conditions).order_by(*(each.desc() for each in columns))
+        # As text: an error in the driver's own reading of one value would be that of all rows.
+        details = get_meta(cls).columns["details"]
+        others = [field for field in get_meta(cls).sorted_fields if field is not details]
+        query: Any = cls.select(*others, details.cast("text").alias(details.name))
+        query = query.where(*conditions).order_by(*(each.desc() for each in columns))
         if before is not None:
             last = [getattr(before, name) for name in key]
-            if None in last:
+            if last[-1] is None:
                 raise ValueError("before: must be a row that was read from the database")
-            query = query.where(peewee.Tuple(*columns) < peewee.Tuple(*last))
+            query = query.where(_is_after(columns, last))
         with get_database(cls).connection_context():
-            return list(query.limit(limit))
+            rows: list[Self] = list(query.limit(limit))
+        for row in rows:
+            setattr(row, details.name, _read(getattr(row, details.name)))
+        return rows
+
+    @classmethod
+    def _mask(cls) -> Mask:
+        return get_mask(cls.secret_keys, cls.readable_keys)
+
+    @classmethod
+    def _row_format(cls) -> RowFormat:
+        fields = get_meta(cls).columns
+        max_lengths = {name: getattr(fields[name], "max_length", None) for name in COLUMNS}
+        return RowFormat(cls._mask(), max_lengths)
+
+    @classmethod
+    def _lookup(cls, text: str, name: str) -> str:
+        """An id as the rows have it."""
+        return cls._mask().text(check_text(text, name))
 
     @classmethod
     def create(cls, **values: Any) -> Self:  # noqa: ANN401 # Peewee's
@@ -169,7 +196,8 @@ class AuditTrail(Base):
         user_field, details_field = columns["user_id"], columns["details"]
         user, details = complete(row.get(user_field), row.get(details_field))
         row[user_field] = None if user is None else id_text(user, "user_id")
-        row[details_field] = None if details is None else mask_secrets(details)
+        row[details_field] = details
+        row = {field: cls._mask().details(value) for field, value in row.items()}
         if details is not None:
             dumps(row[details_field], "details")
         return row
@@ -191,79 +219,23 @@ class AuditTrail(Base):
         _refuse()
 
 
-class BusyConnection:
-    """In the place of the thread's connection while it copies."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise ConnectionBusyError(
-            "the entries of record_many() use the connection that copies them\n"
-            "Fix: read what they need into a list before, or with a pool of its own."
-        )
-
-
-class CopySource:
-    """Entries as a file in COPY's text format, read chunk by chunk."""
-
-    def __init__(self, chunks: Iterator[bytes], database: peewee.Database) -> None:
-        self.chunks = chunks
-        self.state = database._state  # type: ignore[attr-defined] # noqa: SLF001 # Peewee has no other way
-        self.error: BaseException | None = None
-
-    def read(self, _: int) -> bytes:
-        """The next rows, nothing at the end; keeps an error, which the driver replaces."""
-        connection = self.state.conn
-        try:
-            self.state.conn = BusyConnection()
-            return next(self.chunks, b"")
-        except BaseException as error:
-            self.error = error
-            raise
-        finally:
-            self.state.conn = connection
+def _is_after(columns: list[Any], last: list[Any]) -> Any:  # noqa: ANN401 # Peewee's
+    """Whether a row comes after the last one, in descending order; NULL comes first."""
+    if None not in last:
+        return peewee.Tuple(*columns) < peewee.Tuple(*last)
+    if last[0] is None:
+        same, others = columns[0].is_null(), columns[0].is_null(False)  # noqa: FBT003 # Peewee's
+    else:
+        same, others = columns[0] == last[0], columns[0] < last[0]
+    return others | (same & _is_after(columns[1:], last[1:]))
 
 
-def _max_lengths(model: type[peewee.Model]) -> dict[str, int | None]:
-    fields = get_meta(model).columns
-    return {name: getattr(fields[name], "max_length", None) for name in COLUMNS}
-
-
-def _copy(model: type[peewee.Model], database: peewee.Database, entries: Iterable[Entry]) -> int:
-    """COPY the entries; returns their number. An error of the iterable replaces COPY's own."""
-    source = CopySource(_chunks(_max_lengths(model), entries), database)
-    copy = f"COPY {quote_table(model)} ({', '.join(COLUMNS)}) FROM STDIN"
-    cursor = database.cursor()
+def _read(text: str | None) -> Any:  # noqa: ANN401 # any JSON
+    """The details; as text where Python cannot read what another program has stored."""
     try:
-        with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # not in its types
-            cursor.copy_expert(copy, source)
-    except Exception as error:
-        if INTERRUPTED in str(error):  # Ctrl-C between two lines of read()
-            raise KeyboardInterrupt from None
-        raise (source.error or error) from None
-    return int(cursor.rowcount)
-
-
-def _chunks(max_lengths: dict[str, int | None], entries: Iterable[Entry]) -> Iterator[bytes]:
-    lines: list[str] = []
-    size = 0
-    for entry in entries:
-        line = "\t".join(map(_escape, to_row(max_lengths, **entry))) + "\n"
-        lines.append(line)
-        size += len(line)
-        if size > CHUNK:
-            yield "".join(lines).encode()
-            lines.clear()
-            size = 0
-    yield "".join(lines).encode()
-
-
-def _escape(text: str | None) -> str:
-    """A value in COPY's text format."""
-    if text is None:
-        return r"\N"
-    if text.isalnum():
+        return None if text is None else json.loads(text)
+    except (RecursionError, ValueError):  # a ValueError for a number of more than 4,300 digits
         return text
-    text = text.replace("\\", "\\\\").replace("\t", "\\t")
-    return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _without_update(query: Any) -> Any:  # noqa: ANN401 # Peewee's

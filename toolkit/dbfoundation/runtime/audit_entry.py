@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from peewee import Model
@@ -16,16 +15,12 @@ from dbfoundation.runtime.jsonb import check_text, dumps
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from dbfoundation.runtime.mask import Mask
+
 Entity = Model | tuple[str, object]
 
-MASK = "[masked]"
 # The text of such a value identifies nothing.
 NOT_IDS = (Model, bytes, dict, list, set)
-SECRET_KEY = re.compile(
-    "passw|passphrase|pwd|secret|token|credential|authorization|(^|[-_ ])cookie$"
-    "|(api|access|private)[-_ ]?key",
-    re.IGNORECASE,
-)
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("audit_context", default=None)
 
@@ -61,30 +56,37 @@ def audit_context(*, user_id: object = None, request_id: object = None) -> Itera
         _context.reset(token)
 
 
-def to_row(
-    max_lengths: Mapping[str, int | None],
-    action: str,
-    entity: Entity | None = None,
-    user_id: object = None,
-    details: dict[str, Any] | None = None,
-) -> tuple[str, str | None, str | None, str | None, str | None]:
-    """The values of action, entity_type, entity_id, user_id and details, which is JSON.
+@dataclass(frozen=True)
+class RowFormat:
+    """How a trail stores an entry: its mask, and the lengths of its columns by their names."""
 
-    Raises InvalidValueError, which names the column, for a value that the column cannot hold.
-    """
-    entity_type, entity_id = identify(entity) if entity is not None else (None, None)
-    user, details = complete(user_id, details)
+    mask: Mask
+    max_lengths: Mapping[str, int | None]
 
-    def text(value: str | None, column: str) -> str | None:
-        return None if value is None else check_text(value, column, max_lengths[column])
+    def to_row(
+        self,
+        action: str,
+        entity: Entity | None = None,
+        user_id: object = None,
+        details: dict[str, Any] | None = None,
+    ) -> tuple[str, str | None, str | None, str | None, str | None]:
+        """The values of action, entity_type, entity_id, user_id and details, which is JSON.
 
-    return (
-        check_text(action, "action", max_lengths["action"]),
-        text(entity_type, "entity_type"),
-        text(entity_id, "entity_id"),
-        text(None if user is None else id_text(user, "user_id"), "user_id"),
-        None if details is None else dumps(mask_secrets(details), "details"),
-    )
+        Raises InvalidValueError, which names the column, for a value that the column cannot hold.
+        """
+        entity_type, entity_id = identify(entity) if entity is not None else (None, None)
+        user, details = complete(user_id, details)
+        return (
+            self._text(action, "action"),
+            None if entity_type is None else self._text(entity_type, "entity_type"),
+            None if entity_id is None else self._text(entity_id, "entity_id"),
+            None if user is None else self._text(id_text(user, "user_id"), "user_id"),
+            None if details is None else dumps(self.mask.details(details), "details"),
+        )
+
+    def _text(self, value: object, column: str) -> str:
+        masked = self.mask.text(value) if isinstance(value, str) else value
+        return check_text(masked, column, self.max_lengths[column])
 
 
 def complete(
@@ -119,31 +121,3 @@ def id_text(value: object, name: str) -> str:
     if any(isinstance(part, NOT_IDS) for part in parts):
         raise InvalidValueError(f"{name}: a {type(value).__name__} is not an id")
     return value if isinstance(value, str) else f"{value}"
-
-
-def mask_secrets(value: Any) -> Any:  # noqa: ANN401 # any JSON
-    """A copy of the value with each item masked whose key is a secret's, at any depth.
-
-    Raises InvalidValueError for a value inside of itself.
-    """
-    try:
-        return _mask_secrets(value)
-    except RecursionError:
-        raise InvalidValueError("details: nested too deeply, or inside of itself") from None
-
-
-def _mask_secrets(value: Any) -> Any:  # noqa: ANN401 # any JSON
-    if isinstance(value, dict):
-        return {
-            key: MASK if isinstance(key, str) and is_secret_key(key) else _mask_secrets(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_mask_secrets(item) for item in value]
-    return value
-
-
-@lru_cache(4096)
-def is_secret_key(key: str) -> bool:
-    """Whether items with this key are masked."""
-    return SECRET_KEY.search(key) is not None
