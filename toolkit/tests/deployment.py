@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbfoundation.server.databases import create_database
 from tests.support import Project, at_database, clean_environment, execute, local_server
-from tests.web import write_page
+from tests.web import write_pages
 
 if TYPE_CHECKING:
     from dbfoundation.settings import Settings
@@ -22,9 +22,9 @@ OWNER_PASSWORD = "own'er $1 @/:"
 APP_PASSWORD = 'a"p%p\\ '
 
 
-def deployed_project(folder: Path) -> Project:
+def deployed_project(folder: Path, *pages: str) -> Project:
     """A copy of the root's project with the page's files; its scripts find `invoke`."""
-    write_page("deploying", folder)
+    write_pages(folder, "deploying", *pages)
     environment = clean_environment()
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     return Project(folder, environment | {"PATH": path, "APP_ENV": "test"})
