@@ -80,7 +80,7 @@ def create_roles(project: Project, admin: Settings) -> None:
     """Run the page's roles.sql, as an administrator."""
     done = project.invoke_process(
         "db-shell",
-        stdin=(project.folder / "roles.sql").read_text(),
+        stdin=(project.folder / "deploy" / "roles.sql").read_text(),
         DATABASE_URL=admin.url.render(with_password=True),
         APP_OWNER_PASSWORD=OWNER_PASSWORD,
         APP_PASSWORD=APP_PASSWORD,

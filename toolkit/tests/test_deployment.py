@@ -1,4 +1,4 @@
-"""The Dockerfile, and the compose file of docs/deploying.md, on a real Docker engine.
+"""The Dockerfile, and the compose files of docs/deploying.md, on a real Docker engine.
 
 The image is built once. Each test has containers, volumes and ports of its own.
 """
@@ -81,6 +81,7 @@ def image(tmp_path_factory):
     pyproject = project.folder / "pyproject.toml"
     replace_once(pyproject, "\ndependencies = [", f"\ndependencies = [\n    {REQUIREMENTS}")
     project.write(".env.local", "SECRET_KEY=x\n")
+    subprocess.run(["sh", "certificates.sh"], check=True, cwd=project.folder / "deploy")
     name = f"dbfoundation-test-{uuid4().hex[:8]}"
     build = ("build", "--network=host", ".", "-t")
     docker(*build, f"{name}:1", cwd=project.folder)
@@ -95,10 +96,11 @@ class Deployment:
 
     def __init__(self, folder: Path, image: str) -> None:
         self.project = deployed_project(folder)
-        replace_once(folder / "deploy.yml", "image: app:", f"image: {image}:")
+        self.folder = folder / "deploy"
+        replace_once(self.folder / "compose.yml", "image: app:", f"image: {image}:")
         self.environment = self.project.environment | SECRETS
         self.environment |= {"COMPOSE_PROJECT_NAME": image, "DEMO_PASSWORD": PASSWORD}
-        self.files = ("-f", "deploy.yml")
+        self.files = ("-f", "compose.yml")
         self.script("certificates.sh")
 
     def run(self, *command: str, release: int = 1) -> subprocess.CompletedProcess[str]:
@@ -107,7 +109,7 @@ class Deployment:
             check=False,
             capture_output=True,
             text=True,
-            cwd=self.project.folder,
+            cwd=self.folder,
             env=self.environment | {"RELEASE": str(release)},
         )
 
@@ -152,7 +154,7 @@ def test_the_image_has_the_application_and_no_settings_file(image):
     top = {path.split("/")[2] for path in files}
     assert {"flask_app.py", "migrations", "models", "release.sh", "tasks.py"} <= top
     assert not top & {"toolkit", "docs", "tests", "docker-compose.yml", "Dockerfile"}
-    assert [path for path in files if "/." in path] == []
+    assert [path for path in files if "/." in path or "deploy" in path or "tls" in path] == []
     config = json.loads(docker("image", "inspect", f"{image}:1"))[0]["Config"]
     assert config["User"] == "10001:10001"
     user, *refused = docker(*run, WRITE).splitlines()
@@ -223,7 +225,7 @@ def test_a_server_of_another_name_or_another_authority_is_refused(deployment):
     assert (done.returncode, done.stdout) == (2, ""), done
     assert "does not match host name" in done.stderr
 
-    folder = deployment.project.folder
+    folder = deployment.folder
     (folder / "other").mkdir()
     assert deployment.run("sh", "-c", "cd other && sh ../certificates.sh").returncode == 0
     shutil.copy(folder / "other" / "tls" / "ca.crt", folder / "tls" / "ca.crt")

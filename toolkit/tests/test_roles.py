@@ -94,7 +94,7 @@ def test_the_history_can_be_taken_from_the_application(project, roles):
     create_roles(project, roles.admin)
     project.invoke("migrate-up")
     assert privileges(roles, "migratehistory") == READ_AND_WRITE
-    execute(roles.owner, (project.folder / "protect_history.sql").read_text())
+    execute(roles.owner, (project.folder / "deploy" / "protect_history.sql").read_text())
     assert privileges(roles, "migratehistory") == ["SELECT"]
     project.write("migrations/004_later.py", creates("later"))
     assert_succeeds(project.invoke("migrate-up"))
@@ -104,7 +104,7 @@ def test_the_history_can_be_taken_from_the_application(project, roles):
 
 def test_an_existing_database_is_given_to_the_owner(project, roles):
     execute(roles.admin, "CREATE ROLE old_role LOGIN PASSWORD 'old'")
-    execute(roles.admin, "GRANT CREATE ON SCHEMA public TO old_role")
+    execute(roles.admin, "GRANT CREATE ON SCHEMA public TO PUBLIC")  # as PostgreSQL 14 had it
     old = as_role(roles.admin, "old_role", "old").url.render(with_password=True)
     assert_succeeds(project.invoke("migrate-up", DATABASE_URL=old, MIGRATION_DATABASE_URL=""))
     create_roles(project, roles.admin)
@@ -114,17 +114,20 @@ def test_an_existing_database_is_given_to_the_owner(project, roles):
         assert privileges(roles, table) == READ_AND_WRITE
     assert_succeeds(project.invoke("seed", "--yes"))
     assert_succeeds(project.invoke("migrate-redo"))
+    with pytest.raises(InsufficientPrivilege):
+        execute(roles.app, "CREATE TABLE mine (id INTEGER)")
 
 
 def test_an_administrator_needs_not_be_a_superuser(project, roles):
     execute(roles.admin, "CREATE ROLE manager CREATEROLE CREATEDB LOGIN PASSWORD 'm'")
+    execute(roles.admin, "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
     execute(at_database(roles.admin, "postgres"), 'ALTER DATABASE "the shop" OWNER TO manager')
     create_roles(project, as_role(roles.admin, "manager", "m"))
     assert_succeeds(project.invoke("migrate-up", "seed", "--yes"))
 
 
 def test_a_failed_script_changes_nothing(project, roles):
-    script = (project.folder / "roles.sql").read_text()
+    script = (project.folder / "deploy" / "roles.sql").read_text()
     url = roles.admin.url.render(with_password=True)
     done = project.invoke_process(
         "db-shell", stdin=script, DATABASE_URL=url, APP_OWNER_PASSWORD="x"
