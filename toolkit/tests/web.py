@@ -134,7 +134,7 @@ def running_application(server: str, settings: Settings, folder: Path):
     connection = dedicated(settings, "test")
     with connection.connection_context():
         Engine(connection, ROOT / "migrations").up()
-    write_page(page, folder)
+    write_pages(folder, page)
     port = free_port()
     words = [word.format(port=port) for word in (*command, f"{page}_app:app")]
     log = folder / "server.log"
@@ -156,11 +156,13 @@ def running_application(server: str, settings: Settings, folder: Path):
         stop(process)
 
 
-def write_page(page: str, folder: Path) -> None:
+def write_pages(folder: Path, *pages: str) -> None:
+    """A copy of the root's project with the files that pages show."""
     copy_root(folder)
-    for part in read_page((ROOT / "docs" / f"{page}.md").read_text()):
-        if isinstance(part, File):
-            write_file(folder, part)
+    for page in pages:
+        for part in read_page((ROOT / "docs" / f"{page}.md").read_text()):
+            if isinstance(part, File):
+                write_file(folder, part)
 
 
 def environment(settings: Settings) -> dict[str, str]:
