@@ -3,9 +3,10 @@
 import logging
 
 import pytest
-from peewee import DataError, IntegrityError, InterfaceError, ProgrammingError
+from peewee import DataError, IntegrityError, ProgrammingError
 
 from dbfoundation import Prepared, SessionStore
+from dbfoundation.errors import NotConnectedError
 from dbfoundation.runtime.connection import dedicated
 from models import Session
 from tests.support import execute
@@ -131,13 +132,9 @@ def test_a_connection_without_autocommit_runs_plain_sql(connection):
     assert add(connection) == [(11,)]
 
 
-def test_a_statement_connects_only_where_plain_sql_would(pool):
-    pool.autoconnect = False
-    try:
-        with pytest.raises(InterfaceError, match="not opened"):
-            add(pool)
-    finally:
-        pool.autoconnect = True
+def test_a_prepared_statement_needs_a_context_as_plain_sql_does(pool):
+    with pytest.raises(NotConnectedError):
+        add(pool)
 
 
 def test_a_discarded_statement_runs_as_plain_sql_from_then_on(connection, log):
