@@ -89,16 +89,6 @@ class Pool(QueuedPool):
                 **settings.connect_kwargs(),
             )
 
-    def connect(self, reuse_if_open: bool = False) -> bool:  # noqa: FBT001, FBT002 # Peewee's
-        """Take an idle connection for the thread, or open one; wait when all are in use.
-
-        Raises PoolTimeoutError after DB_POOL_WAIT_TIMEOUT seconds, and another DatabaseError, such
-        as UnavailableError, where no connection can be opened.
-        """
-        if self.deferred:
-            self._configure_once()
-        return super().connect(reuse_if_open)
-
     def connection_context(self) -> ConnectionScope:
         return ConnectionScope(self)
 
@@ -111,7 +101,8 @@ class Pool(QueuedPool):
 
     def connection(self) -> PooledConnection:
         """The thread's connection; raises NotConnectedError where it has none."""
-        if self.is_closed():
+        state = self._state
+        if state.closed or state.conn.slot_id != id(state.slot):
             raise NotConnectedError(
                 "this thread has no connection to the database",
                 "put the work into `with database.connection_context():`, or decorate its function "
@@ -161,10 +152,10 @@ class Pool(QueuedPool):
                     prepared[statement] = True
         return prepared[statement]
 
-    def _configure_once(self) -> None:
-        with self._pool_lock:
-            if self.deferred:
-                self.configure(Settings.load(self.env_file))
+    def _has_place(self) -> bool:
+        if self.deferred:
+            self.configure(Settings.load(self.env_file))
+        return super()._has_place()
 
     def _new_connection(self) -> PooledConnection:
         settings = self._settings
