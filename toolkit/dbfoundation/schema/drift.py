@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from dbfoundation.runtime.models import get_meta
 from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import compare
 from dbfoundation.schema.model_defaults import offer_model_defaults, take_agreed
-from dbfoundation.schema.renames import take_renamed
+from dbfoundation.schema.renames import rename_difference, take_renamed
 from dbfoundation.schema.spelling import adopt_spelling
 from dbfoundation.schema.wanted import DECLARABLE, wanted_schema
 
@@ -52,6 +52,30 @@ def find_drift(
     Raises AccessDeniedError for a user without CREATE on the database. Raises DatabaseError for
     models that the server rejects, or whose SQL uses a live table.
     """
+    sides = read_sides(database, models, ignored)
+    renamed = [rename_difference(thing, other) for thing, other in sides.renamed]
+    return [*renamed, *compare(sides.live, sides.wanted)]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The live schema and the models', each without the objects that differ in their name alone.
+
+    Both are spelled alike, and `renamed` has the pairs of the others. `schemas` are those of the
+    models' tables, and `path` is the session's search_path.
+    """
+
+    live: Sequence[SchemaObject]
+    wanted: Sequence[SchemaObject]
+    schemas: Schemas
+    path: Sequence[str]
+    renamed: Sequence[tuple[SchemaObject, SchemaObject]] = ()
+
+
+def read_sides(
+    database: PostgresqlDatabase, models: Sequence[type[Model]], ignored: Collection[str]
+) -> Sides:
+    """Both sides of the comparison that find_drift() makes; raises as that does."""
     path = catalog.search_path(database)
     schemas = {model: _schema_of(database, model, path) for model in models}
     others = {model: _schema_of(database, model, path) for model in _referenced(models)}
@@ -60,12 +84,12 @@ def find_drift(
     names = _compared_names(wanted, live, ignored)
     live, wanted = (_declarable(side, names, ignored) for side in (live, wanted))
     if not compare(live, wanted):
-        return []
+        return Sides(live, wanted, schemas, path)
     offered = offer_model_defaults(database, schemas, live, wanted, path)
     live = adopt_spelling(database, live, offered, path)
     wanted = take_agreed(live, wanted, offered)
     renamed, live, wanted = take_renamed(database, live, wanted, path)
-    return [*renamed, *compare(live, wanted)]
+    return Sides(live, wanted, schemas, path, renamed)
 
 
 def _schema_of(database: PostgresqlDatabase, model: type[Model], path: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from peewee import Field, PostgresqlDatabase
 
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from dbfoundation.schema.wanted import Schemas
 
 COLUMN_NAME = """
-SELECT a.attrelid::regclass::text || '.' || pg_catalog.quote_ident(a.attname)
-FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = %s AND a.attname = %s
+SELECT pg_catalog.concat(CASE WHEN NOT %s THEN pg_catalog.quote_ident(%s::text) || '.' END,
+    pg_catalog.quote_ident(%s::text), '.', pg_catalog.quote_ident(%s::text))
 """
 
 
@@ -46,7 +44,7 @@ def offer_model_defaults(
     }
     if not open_ones:
         return [*wanted]
-    constants = dict(_constants(database, schemas, path))
+    constants = read_constants(database, schemas, path)
     return [
         replace(thing, details=thing.details | {"default": f"DEFAULT {constants[thing.name]}"})
         if thing.name in open_ones and thing.name in constants
@@ -55,10 +53,11 @@ def offer_model_defaults(
     ]
 
 
-def _constants(
+def read_constants(
     database: PostgresqlDatabase, schemas: Schemas, path: Sequence[str]
-) -> Iterator[tuple[str, str]]:
-    """The name of each column whose field has a constant default, and the constant as SQL."""
+) -> dict[str, str]:
+    """The constant default of each field that has one, as SQL, by the name of its column."""
+    constants = {}
     with database.atomic() as transaction:
         catalog.pin_output_settings(database, path)
         for model, schema in schemas.items():
@@ -66,10 +65,11 @@ def _constants(
             for field in meta.sorted_fields:
                 if field.default is None or callable(field.default):
                     continue
-                column = (schema, meta.table_name, field.column_name)
-                if found := database.execute_sql(COLUMN_NAME, column).fetchone():
-                    yield found[0], _literal(database, field)
+                column = (schema in path, schema, meta.table_name, field.column_name)
+                ((name,),) = database.execute_sql(COLUMN_NAME, column).fetchall()
+                constants[name] = _literal(database, field)
         transaction.rollback()
+    return constants
 
 
 def _literal(database: PostgresqlDatabase, field: Field) -> str:

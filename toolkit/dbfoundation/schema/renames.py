@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from dbfoundation.schema.catalog import SchemaObject
 
     Objects = list[SchemaObject]
+    Pair = tuple[SchemaObject, SchemaObject]
     Signature = tuple[str | None, str, tuple[tuple[str, str], ...]]
 
 
 def take_renamed(
     database: PostgresqlDatabase, live: Objects, wanted: Objects, path: Sequence[str]
-) -> tuple[list[Difference], Objects, Objects]:
-    """A difference for each object that differs in its name alone, and both sides without these."""
+) -> tuple[list[Pair], Objects, Objects]:
+    """The pairs of objects that differ in their name alone, and both sides without these."""
     lives, others = _only_in(live, wanted), _only_in(wanted, live)
     if not lives or not others:
         return [], live, wanted
@@ -32,10 +33,9 @@ def take_renamed(
     both = sorted(by_signature.keys() & others_by_signature.keys())
     pairs = [(by_signature[signature], others_by_signature[signature]) for signature in both]
     taken = {key_of(thing) for pair in pairs for thing in pair}
-    differences = [_difference(thing, other) for thing, other in pairs]
     live, wanted = ([t for t in side if key_of(t) not in taken] for side in (live, wanted))
     names = {t.name: other.name for t, other in pairs if t.kind == "sequence"}
-    return differences, [_with_sequences(thing, names) for thing in live], wanted
+    return pairs, [_with_sequences(thing, names) for thing in live], wanted
 
 
 def _only_in(side: Objects, other: Objects) -> Objects:
@@ -74,18 +74,22 @@ def _with_sequences(thing: SchemaObject, names: Mapping[str, str]) -> SchemaObje
     return replace(thing, details=thing.details | {"default": default}) if default else thing
 
 
-def _difference(thing: SchemaObject, other: SchemaObject) -> Difference:
-    rename = f"ALTER TABLE {thing.table} RENAME CONSTRAINT {thing.name} TO {other.name}"
-    name = ", or give the model this name with name="
-    if thing.kind == "index":
-        schema = qualifier(thing.table or "")
-        rename = f"ALTER INDEX {schema}{thing.name} RENAME TO {other.name}"
-    elif thing.kind == "sequence":  # its name is qualified
-        new = other.name.removeprefix(qualifier(other.name))
-        rename, name = f"ALTER SEQUENCE {thing.name} RENAME TO {new}", ""
+def rename_difference(thing: SchemaObject, other: SchemaObject) -> Difference:
+    name = "" if thing.kind == "sequence" else ", or give the model this name with name="
     return Difference(
         f"{thing.table}, the same {thing.kind} under another name",
         thing.name,
         other.name,
-        fix=f"{rename}{name}",
+        fix=f"{rename_statement(thing, other)}{name}",
     )
+
+
+def rename_statement(thing: SchemaObject, other: SchemaObject) -> str:
+    """The statement that gives an object the name of another one."""
+    if thing.kind == "constraint":
+        return f"ALTER TABLE {thing.table} RENAME CONSTRAINT {thing.name} TO {other.name}"
+    if thing.kind == "index":
+        schema = qualifier(thing.table or "")
+        return f"ALTER INDEX {schema}{thing.name} RENAME TO {other.name}"
+    new = other.name.removeprefix(qualifier(other.name))  # the name of a sequence is qualified
+    return f"ALTER SEQUENCE {thing.name} RENAME TO {new}"

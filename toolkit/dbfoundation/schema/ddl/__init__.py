@@ -1,0 +1,1 @@
+"""The DDL between two schemas: statements that lead from one to the other, and back."""

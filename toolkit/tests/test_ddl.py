@@ -1,0 +1,53 @@
+"""The DDL between two schemas: each change is made, and undone to the same schema."""
+
+import pytest
+
+from dbfoundation.schema.catalog import read
+from dbfoundation.schema.comparison import compare
+from dbfoundation.schema.ddl.facts import read_facts
+from dbfoundation.schema.ddl.plan import plan
+from dbfoundation.schema.drift import read_sides
+from tests.bookshop import BOOKS, BOOKSHOP, create_tables, describe_drift
+from tests.test_drift import CHANGES
+
+# The differences for which no statement is drafted.
+UNDRAFTED = {"toast storage", "storage of a constraint", "FK not enforced"}
+
+
+def plan_for(database, models):
+    sides = read_sides(database, models, ())
+    return plan(sides.live, sides.wanted, sides.renamed, read_facts(database, sides))
+
+
+def run(database, statement):
+    """Run a statement in a transaction, which accepts no CONCURRENTLY."""
+    database.execute_sql(statement.replace(" CONCURRENTLY", "").replace("%", "%%"))
+
+
+@pytest.fixture(scope="module")
+def bookshop(module_connection):
+    create_tables(module_connection, *BOOKSHOP)
+    return module_connection
+
+
+@pytest.fixture
+def live(bookshop):
+    with bookshop.atomic() as transaction:
+        yield bookshop
+        transaction.rollback()
+
+
+@pytest.mark.parametrize("change", [CHANGES[name][0] for name in CHANGES], ids=CHANGES)
+def test_a_change_is_made_and_undone(live, change, request):
+    live.execute_sql(change.format(t=BOOKS))
+    before = read(live)
+    changes = plan_for(live, BOOKSHOP)
+    assert changes
+    for one in changes:
+        print(one)
+        run(live, one.sql)
+    assert describe_drift(live) == []
+    for one in reversed(changes):
+        for statement in one.undo:
+            run(live, statement)
+    assert compare(before, read(live)) == []
