@@ -135,6 +135,10 @@ class PlanError(MigrationError):
     """Raised before anything runs; the message has every reason."""
 
 
+class DraftError(MigrationError):
+    """Raised for a draft of a migration whose proof failed."""
+
+
 class LockError(MigrationError):
     """Raised when another runner holds the migrations' lock, or this one lost it."""
 

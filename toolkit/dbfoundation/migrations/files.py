@@ -20,7 +20,7 @@ from dbfoundation.migrations.code_checksum import code_checksum
 from dbfoundation.migrations.content import Content, check_options, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 FILE_NAME = re.compile(r"([0-9]{3,})_[^.]+")
@@ -129,14 +129,27 @@ def create(folder: Path, name: str) -> Path:
     `Add-Users` becomes `add_users`. Raises MigrationError for an invalid name, and for the name of
     an existing migration.
     """
+    (new,) = new_names(folder, name)
+    title = new.partition("_")[2].replace("_", " ").capitalize()
+    return write(folder, new, TEMPLATE.format(title=title))
+
+
+def new_names(folder: Path, name: str, suffixes: Sequence[str] = ("",)) -> list[str]:
+    """The names of new migrations, with the numbers after the highest; raises as create() does."""
     name = _normalize(name)
     names = [file.name for file in find_files(folder)[0]]
-    if taken := [other for other in names if other.partition("_")[2] == name]:
+    wanted = [f"{name}{suffix}" for suffix in suffixes]
+    if taken := [other for other in names if other.partition("_")[2] in wanted]:
         raise MigrationError(f"{taken[0]} has this name already.\nFix: choose another name")
     number = 1 + max((number_of(other) or 0 for other in names), default=0)
-    path = folder / f"{number:03}_{name}.py"
+    return [f"{at:03}_{new}" for at, new in enumerate(wanted, number)]
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """Write a new file; returns its path."""
+    path = folder / f"{name}.py"
     with path.open("x", encoding="utf-8") as file:
-        file.write(TEMPLATE.format(title=name.replace("_", " ").capitalize()))
+        file.write(text)
     return path
 
 

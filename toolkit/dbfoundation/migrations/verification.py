@@ -103,6 +103,15 @@ class Verification:
         self.on_result(result)
 
 
+def apply_all(engine: Engine, *, is_private: bool) -> None:
+    """Apply every migration to an empty database; raises as Verification.run() does."""
+    with engine.hold() as (plan, runner):
+        if not is_private:
+            runner.guard = ServerGuard(engine.database.connection())
+        for step in plan.steps_up(None, None, allow_out_of_order=False):
+            _run(engine.database, runner, runner.apply, step)
+
+
 class Proof:
     """The proofs on one scratch database.
 
@@ -197,19 +206,7 @@ class Proof:
         self.reader.read_all()
 
     def _run(self, run: Callable[[Step], object], step: Step) -> None:
-        """Apply a step or roll it back; raises ServerWideError if the guard refused a statement.
-
-        Temporary tables are dropped, as the end of a session drops them in any other run.
-        """
-        guard = self.runner.guard
-        try:
-            run(step)
-        except MigrationFailedError:
-            if not guard or not guard.refused:
-                raise
-        if guard and guard.refused:
-            raise ServerWideError(step.name, guard.refused)
-        self.database.execute_sql("DISCARD TEMP")
+        _run(self.database, self.runner, run, step)
 
     def _find_problems(
         self, work: Callable[[], object], expected: Snapshot, sides: tuple[str, str]
@@ -233,3 +230,21 @@ class Proof:
 
     def _is_connected(self) -> bool:
         return not self.database.connection().closed
+
+
+def _run(
+    database: PostgresqlDatabase, runner: Runner, run: Callable[[Step], object], step: Step
+) -> None:
+    """Apply a step or roll it back; raises ServerWideError if the guard refused a statement.
+
+    Temporary tables are dropped, as the end of a session drops them in any other run.
+    """
+    guard = runner.guard
+    try:
+        run(step)
+    except MigrationFailedError:
+        if not guard or not guard.refused:
+            raise
+    if guard and guard.refused:
+        raise ServerWideError(step.name, guard.refused)
+    database.execute_sql("DISCARD TEMP")

@@ -27,7 +27,7 @@ from dbfoundation.errors import FoundationError, RefusedError
 from dbfoundation.tasks.output import print_json, report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from invoke.context import Context
 
@@ -65,15 +65,20 @@ class AllFlag(Argument):
             self.in_place_of.set_value("")
 
 
-def command(*, changes: bool, **help_texts: str) -> Callable[[Callable[..., None]], RepeatableTask]:
+def command(
+    *, changes: bool, iterable: Sequence[str] = (), **help_texts: str
+) -> Callable[[Callable[..., None]], RepeatableTask]:
     """Make a function a task, with a help text for each of its flags.
 
-    `changes` is whether it changes a file, a server or a database.
+    `changes` is whether it changes a file, a server or a database. A flag of `iterable` may be
+    repeated.
     """
 
     def decorate(function: Callable[..., None]) -> RepeatableTask:
         body = _with_dry(function) if changes else function
-        made: RepeatableTask = task(klass=RepeatableTask, help=help_texts)(_with_errors(body))
+        made: RepeatableTask = task(klass=RepeatableTask, help=help_texts, iterable=iterable)(
+            _with_errors(body)
+        )
         return made
 
     return decorate

@@ -105,12 +105,38 @@ def migrate_redo(c: Context, steps: str | None = None, dry_run: bool = False) ->
     _print_total(done, started, settings, f"nothing to roll back: {settings.url}")
 
 
-@command(changes=True, name="a short description, such as add_users; it gets the next number")
-def migrate_create(c: Context, name: str) -> None:
+@command(
+    changes=True,
+    iterable=("rename", "drop"),
+    name="a short description, such as add_users; it gets the next number",
+    auto="draft it from the models, and prove it on a scratch database",
+    rename="with --auto, a renaming: users.mail=email, or users=members; may be repeated",
+    drop="with --auto, a column or table to drop with its data: users.mail; may be repeated",
+    dry_run="with --auto, print the draft and the result of its proof, and write nothing",
+)
+def migrate_create(  # noqa: PLR0913 # a flag each
+    c: Context,
+    name: str,
+    auto: bool = False,
+    rename: Sequence[str] | None = None,
+    drop: Sequence[str] | None = None,
+    dry_run: bool = False,
+) -> None:
     """Write a new migration with the next number."""
-    from dbfoundation.migrations.files import create
+    from dbfoundation.migrations.files import create, new_names
 
     project = Project.of(c)
+    if auto:
+        from dbfoundation.tasks.drafts import create_from_models
+
+        create_from_models(project, name, rename or (), drop or (), dry_run=dry_run)
+        return
+    if rename or drop:
+        raise PlanError("--rename and --drop belong to --auto")
+    if dry_run:
+        (new,) = new_names(project.migrations, name)
+        print_line(f"would create migrations/{new}.py")
+        return
     path = create(project.migrations, name)
     print_line(f"created {path.relative_to(project.root)}: write its migrate() and rollback()")
 

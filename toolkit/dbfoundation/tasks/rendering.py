@@ -14,7 +14,9 @@ from dbfoundation.migrations.problems import UNKNOWN, names_of, state_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
+    from dbfoundation.migrations.draft import DraftFile
     from dbfoundation.migrations.dry_run import DryRunStep
     from dbfoundation.migrations.engine import Done
     from dbfoundation.migrations.step import Step
@@ -170,6 +172,19 @@ def proof_total(results: Sequence[ProofResult], seconds: float, settings: Settin
     return (
         f"{verdict}{exception}, in {_milliseconds(seconds)}: scratch database beside {settings.url}"
     )
+
+
+def draft_proof(names: Sequence[str], *, with_seed: bool) -> Iterator[str]:
+    rows = "with the seeds" if with_seed else "without rows, because a place is to be filled in"
+    yield (
+        f"proven {', '.join(names)}, {rows}: up, agrees with the models; down, as before; up again"
+    )
+
+
+def drafted(paths: Sequence[Path], files: Sequence[DraftFile]) -> Iterator[str]:
+    for path, file in zip(paths, files, strict=True):
+        advice = "fill in the place that it marks" if file.has_todo else "read it"
+        yield f"created migrations/{path.name}: {advice}"
 
 
 def schema(objects: Sequence[SchemaObject], *, with_source: bool = False) -> Iterator[str]:

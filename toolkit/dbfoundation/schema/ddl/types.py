@@ -56,7 +56,7 @@ def _is_narrower_number(name: str, sizes: list[int], new_name: str, new_sizes: l
             return True
         (digits, scale), (new_digits, new_scale) = ([*pair, 0][:2] for pair in (sizes, new_sizes))
         return new_scale < scale or new_digits - new_scale < digits - scale
-    if new_name == "numeric" or name == new_name:
+    if new_name in ("numeric", name):
         return False
     order = WHOLE if new_name in WHOLE else INEXACT
     return name not in order or order.index(new_name) < order.index(name)
