@@ -23,6 +23,7 @@ from tests.documentation import File, read_page, write_file
 from tests.support import LIBRARY, clean_environment, copy_root, execute, free_port, until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from dbfoundation.settings import Settings
@@ -97,7 +98,7 @@ class Client:
     def _keep(self, headers: http.client.HTTPMessage) -> None:
         for line in headers.get_all("Set-Cookie", []):
             name, _, value = line.partition(";")[0].partition("=")
-            if "max-age=0" in line.lower():
+            if "max-age=0" in line.lower() or "01 Jan 1970" in line:
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = value
@@ -110,7 +111,6 @@ class Application:
     port: int
     processes: int
     settings: Settings
-    log: Path
 
     def client(self) -> Client:
         return Client(self.port)
@@ -126,32 +126,44 @@ class Application:
 
 
 @contextmanager
-def running_application(server: str, settings: Settings, folder: Path):
+def running_application(server: str, settings: Settings, folder: Path, **exported: str):
     """The application of a page, by one of SERVERS, on a database that this creates."""
     page, processes, command = SERVERS[server]
+    settings = migrated_database(settings)
+    write_pages(folder, page)
+    words = [sys.executable, "-m", *command, f"{page}_app:app"]
+    with running_server(words, settings, folder, **exported) as port:
+        yield Application(port, processes, settings)
+
+
+def migrated_database(settings: Settings) -> Settings:
+    """Settings of a new database with the root's tables."""
     settings = replace(settings, url=replace(settings.url, name="web"))
     create_database(settings)
     connection = dedicated(settings, "test")
     with connection.connection_context():
         Engine(connection, ROOT / "migrations").up()
-    write_pages(folder, page)
+    return settings
+
+
+@contextmanager
+def running_server(command: Sequence[str], settings: Settings, folder: Path, **exported: str):
+    """A server whose application answers; its port, which is {port} in the command, and PORT."""
     port = free_port()
-    words = [word.format(port=port) for word in (*command, f"{page}_app:app")]
-    log = folder / "server.log"
+    log = folder / f"{port}.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", *words],
+            [word.format(port=port) for word in command],
             cwd=folder,
-            env=environment(settings),
+            env=environment(settings) | {"PORT": str(port)} | exported,
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        application = Application(port, processes, settings, log)
-        until(lambda: process.poll() is not None or answers(application.client()))
+        until(lambda: process.poll() is not None or answers(Client(port)))
         assert process.poll() is None, log.read_text()
-        yield application
+        yield port
     finally:
         stop(process)
 
@@ -188,7 +200,7 @@ def sign(sid: str, *, seconds_ago: int) -> str:
 
 def answers(client: Client) -> bool:
     try:
-        return client.is_healthy()
+        return client.request("GET", "/me").status == 200
     except OSError:
         return False
 
