@@ -89,8 +89,8 @@ def service(tmp_path_factory):
         flask_words = [sys.executable, "-m", *GUNICORN, "shared_app:app"]
         node_words = ["node", "node_app.js"]
         with (
-            running_server(flask_words, settings, folder) as flask,
-            running_server(node_words, settings, folder, NODE_PATH=modules) as express,
+            running_server(flask_words, settings, folder) as (flask, _),
+            running_server(node_words, settings, folder, NODE_PATH=modules) as (express, _),
         ):
             yield Service(settings, flask, express)
 

@@ -21,6 +21,7 @@ from dbfoundation.runtime.connection import dedicated
 from dbfoundation.server.databases import create_database
 from tests.documentation import File, read_page, write_file
 from tests.support import LIBRARY, clean_environment, copy_root, execute, free_port, until
+from tests.worker_usage import Usage, usage_by_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,8 @@ NEEDS = ("flask", "fastapi", "starlette", "gunicorn", "uvicorn", "itsdangerous")
 PASSWORD = "correct horse"
 SECRET = "a secret of the tests"
 POOL_SIZE = 3  # so few that a lost place is soon missed
+# gunicorn has 16; AnyIO has up to 40, and asyncio's own executor a few.
+MOST_THREADS = 64
 GUNICORN = ("gunicorn", "--bind=127.0.0.1:{port}")
 UVICORN = ("uvicorn", "--host=127.0.0.1", "--port={port}")
 # The page, the number of processes, and the command after `python -m`.
@@ -109,6 +112,7 @@ class Application:
     """A page's running application, and the settings of its database."""
 
     port: int
+    group: int
     processes: int
     settings: Settings
 
@@ -123,6 +127,22 @@ class Application:
         query = "SELECT state FROM pg_stat_activity WHERE application_name = 'web'"
         until(lambda: {state for (state,) in self.rows(query)} <= {"idle"})
         assert len(self.rows(query)) <= self.processes * POOL_SIZE
+        assert all(usage.connections <= POOL_SIZE for usage in self.usage().values())
+
+    def usage(self) -> dict[int, Usage]:
+        """The usage of each process of the server, by its id."""
+        return usage_by_process(self.group, self.settings.url.port)
+
+    def assert_no_process_has_grown(self, before: dict[int, Usage]) -> None:
+        """The same processes as before, with no more open descriptors, and few threads."""
+
+        def is_as_before() -> bool:  # as soon as the last clients' sockets are closed
+            now = self.usage()
+            assert now.keys() == before.keys()
+            return all(now[pid].descriptors <= before[pid].descriptors for pid in now)
+
+        until(is_as_before)
+        assert all(usage.threads <= MOST_THREADS for usage in self.usage().values())
 
 
 @contextmanager
@@ -132,8 +152,8 @@ def running_application(server: str, settings: Settings, folder: Path, **exporte
     settings = migrated_database(settings)
     write_pages(folder, page)
     words = [sys.executable, "-m", *command, f"{page}_app:app"]
-    with running_server(words, settings, folder, **exported) as port:
-        yield Application(port, processes, settings)
+    with running_server(words, settings, folder, **exported) as (port, group):
+        yield Application(port, group, processes, settings)
 
 
 def migrated_database(settings: Settings) -> Settings:
@@ -148,7 +168,10 @@ def migrated_database(settings: Settings) -> Settings:
 
 @contextmanager
 def running_server(command: Sequence[str], settings: Settings, folder: Path, **exported: str):
-    """A server whose application answers; its port, which is {port} in the command, and PORT."""
+    """A server whose application answers; its port, and the id of its processes' group.
+
+    The port is {port} in the command, and PORT in the environment.
+    """
     port = free_port()
     log = folder / f"{port}.log"
     with log.open("w") as stream:
@@ -163,7 +186,7 @@ def running_server(command: Sequence[str], settings: Settings, folder: Path, **e
     try:
         until(lambda: process.poll() is not None or answers(Client(port)))
         assert process.poll() is None, log.read_text()
-        yield port
+        yield port, process.pid
     finally:
         stop(process)
 
