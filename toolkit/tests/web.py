@@ -20,8 +20,8 @@ from dbfoundation.migrations.engine import Engine
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.server.databases import create_database
 from tests.documentation import File, read_page, write_file
+from tests.process_usage import Usage, usage_by_process
 from tests.support import LIBRARY, clean_environment, copy_root, execute, free_port, until
-from tests.worker_usage import Usage, usage_by_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

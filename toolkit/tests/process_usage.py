@@ -1,4 +1,4 @@
-"""The operating system's view of a server's processes: their sockets, descriptors and threads."""
+"""The sockets, other descriptors and threads of processes, as the operating system has them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Usage:
 
 def usage_by_process(group: int, database_port: int) -> dict[int, Usage]:
     """The usage of each process of a process group, by its id."""
-    sockets = _sockets_to(database_port)
     pids = [int(path.name) for path in PROC.iterdir() if path.name.isdigit()]
-    return {pid: _usage(pid, sockets) for pid in pids if _group_of(pid) == group}
+    return {pid: usage_of(pid, database_port) for pid in pids if _group_of(pid) == group}
 
 
-def _usage(pid: int, sockets: set[str]) -> Usage:
+def usage_of(pid: int, database_port: int) -> Usage:
+    sockets = _sockets_to(database_port)
     files = [_target(path) for path in (PROC / str(pid) / "fd").iterdir()]
     connections = sum(file in sockets for file in files)
     threads = len(list((PROC / str(pid) / "task").iterdir()))
