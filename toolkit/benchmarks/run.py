@@ -34,11 +34,28 @@ class Scope:
     seconds: float
     rows: int
     tests: int
+    calls: int
     has_verdicts: bool
 
 
-FULL = Scope(rounds=5, sizes=(1, 100, 1000), seconds=1, rows=100_000, tests=200, has_verdicts=True)
-QUICK = Scope(rounds=1, sizes=(1, 100), seconds=0.1, rows=10_000, tests=20, has_verdicts=False)
+FULL = Scope(
+    rounds=5,
+    sizes=(1, 100, 1000),
+    seconds=1,
+    rows=100_000,
+    tests=200,
+    calls=20_000,
+    has_verdicts=True,
+)
+QUICK = Scope(
+    rounds=1,
+    sizes=(1, 100),
+    seconds=0.1,
+    rows=10_000,
+    tests=20,
+    calls=2000,
+    has_verdicts=False,
+)
 
 
 @dataclass

@@ -30,13 +30,13 @@ NODE = peers.NODE_STORE
 PGBENCH = "pgbench"
 TARGETS = [
     *(
-        Target(Figure(QUANTITY, case), Figure(QUANTITY, case, NODE), 1, at_least=True)
+        Target(Figure(QUANTITY, case), Figure(QUANTITY, case, NODE), 1.2, at_least=True)
         for case in ("get, 8 clients", "set, 8 clients", "touch, 8 clients")
     ),
     Target(
         Figure(QUANTITY, f"{CHECK_OUT}, 8 clients"),
         Figure(QUANTITY, f"{CHECK_OUT}, 8 clients", THREADED),
-        0.9,
+        1,
         at_least=True,
     ),
 ]

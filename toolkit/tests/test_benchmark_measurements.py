@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import load, own_tests, peers, pools, rows, sessions
+from benchmarks import checks, load, own_tests, peers, pools, rows, sessions
 from benchmarks.load import CHECK_OUT
 from benchmarks.migrations import WALL, Migrations
 from benchmarks.results import OURS, BenchError, Results
 from benchmarks.tools import Playhouse, Psql, PwMigrate, ThisProject
 from dbfoundation import SessionStore
+from dbfoundation.errors import NotConnectedError
 from dbfoundation.server import binaries
 from models import AuditLog, Session
 from tests.support import IS_CI, ignore, only_in_ci
@@ -184,3 +185,33 @@ def test_a_test_that_sees_the_row_of_another_one_is_an_error(testing, monkeypatc
     monkeypatch.setattr(own_tests, "FIXTURES", fixtures)
     with pytest.raises(BenchError, match=f"{OURS}, test_database: "):
         testing.round(0, 2, ignore)
+
+
+@pytest.fixture
+def checking(settings):
+    measured = checks.Checks(settings, Results())
+    yield measured
+    measured.close()
+
+
+def test_each_check_of_the_pool_is_measured_beside_a_pool_without_it(checking):
+    ours, autoconnect, unchecked = checking.pools
+    for pool in (ours, unchecked):
+        pool.execute_sql("SET TimeZone = 'Asia/Tokyo'")
+        checks.check_out(pool)
+    zones = [pool.execute_sql("SHOW TimeZone").fetchone() for pool in (ours, unchecked)]
+    assert zones == [("UTC",), ("Asia/Tokyo",)]
+    for pool in (ours, autoconnect):
+        pool.close()
+    assert autoconnect.cursor()
+    with pytest.raises(NotConnectedError):
+        ours.cursor()
+
+
+def test_each_call_of_the_pool_is_measured_in_every_round(checking):
+    for number in range(2):
+        checking.round(number, checks.CALLS_A_CONNECTION, ignore)
+    figures = checking.results.rounds
+    cases = Counter(figure.case for figure in figures)
+    assert cases == {checks.NEW_CONNECTION: 3, checks.CURSOR: 2, checks.CHECK_OUT: 2}
+    assert all(len(numbers) == 2 for numbers in figures.values())

