@@ -10,8 +10,8 @@ from dbfoundation.schema.drift import read_sides
 from tests.bookshop import BOOKS, BOOKSHOP, create_tables, describe_drift
 from tests.test_drift import CHANGES
 
-# The differences for which no statement is drafted.
-UNDRAFTED = {"toast storage", "storage of a constraint", "FK not enforced"}
+# Undoing a draft does not make an index invalid again, nor disable a foreign key.
+NOT_RESTORED = {"index invalid", "FK not enforced"}
 
 
 def plan_for(database, models):
@@ -37,17 +37,18 @@ def live(bookshop):
         transaction.rollback()
 
 
-@pytest.mark.parametrize("change", [CHANGES[name][0] for name in CHANGES], ids=CHANGES)
-def test_a_change_is_made_and_undone(live, change, request):
-    live.execute_sql(change.format(t=BOOKS))
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_made_and_undone(live, name):
+    statement, _ = CHANGES[name]
+    live.execute_sql(statement.format(t=BOOKS))
     before = read(live)
     changes = plan_for(live, BOOKSHOP)
     assert changes
-    for one in changes:
-        print(one)
-        run(live, one.sql)
+    for change in changes:
+        run(live, change.sql)
     assert describe_drift(live) == []
-    for one in reversed(changes):
-        for statement in one.undo:
-            run(live, statement)
-    assert compare(before, read(live)) == []
+    for change in reversed(changes):
+        for undo in change.undo:
+            run(live, undo)
+    if name not in NOT_RESTORED:
+        assert compare(before, read(live)) == []

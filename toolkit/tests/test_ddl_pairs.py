@@ -30,7 +30,10 @@ PAIRS = {
         "",
         "CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a DEFERRABLE INITIALLY DEFERRED); ALTER TABLE a ADD CONSTRAINT k FOREIGN KEY (b) REFERENCES b ON DELETE CASCADE",
     ),
-    "a table that refers to itself": ("", "CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a)"),
+    "a table that refers to itself": (
+        "",
+        "CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a)",
+    ),
     "a key to a new key of a table in use": (
         "CREATE TABLE a (id int NOT NULL)",
         "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a)",
@@ -104,7 +107,10 @@ PAIRS = {
     ),
     "compression": ("CREATE TABLE a (b text)", "CREATE TABLE a (b text COMPRESSION pglz)"),
     "collation": ("CREATE TABLE a (b text)", 'CREATE TABLE a (b text COLLATE "C")'),
-    "a sequence of its own": ("", "CREATE SEQUENCE s START 5; CREATE TABLE t (id int DEFAULT nextval('s'))"),
+    "a sequence of its own": (
+        "",
+        "CREATE SEQUENCE s START 5; CREATE TABLE t (id int DEFAULT nextval('s'))",
+    ),
     "a sequence with a column in use": (
         "CREATE TABLE t (id int)",
         "CREATE SEQUENCE s; CREATE TABLE t (id int DEFAULT nextval('s')); ALTER SEQUENCE s OWNED BY t.id",
@@ -112,13 +118,20 @@ PAIRS = {
     "a sequence's options": ("CREATE SEQUENCE s", "CREATE SEQUENCE s INCREMENT 2 CYCLE CACHE 5"),
     "names that need quotes": (
         "",
-        'CREATE TABLE "A ""b"" ''c'' %" ("X ""y"" %" serial PRIMARY KEY, "select" text DEFAULT \'50% "off" \\ \'\'x\'\'\'); CREATE INDEX "I %" ON "A ""b"" ''c'' %" ("select")',
+        'CREATE TABLE "A ""b"" '
+        "c"
+        ' %" ("X ""y"" %" serial PRIMARY KEY, "select" text DEFAULT \'50% "off" \\ \'\'x\'\'\'); CREATE INDEX "I %" ON "A ""b"" '
+        "c"
+        ' %" ("select")',
     ),
     "a name of a dropped table's index": (
         "CREATE TABLE old (b int); CREATE INDEX i ON old (b)",
         "CREATE TABLE new (b int); CREATE INDEX i ON new (b)",
     ),
-    "inheritance": ("CREATE TABLE p (a int)", "CREATE TABLE p (a int); CREATE TABLE c (b int) INHERITS (p)"),
+    "inheritance": (
+        "CREATE TABLE p (a int)",
+        "CREATE TABLE p (a int); CREATE TABLE c (b int) INHERITS (p)",
+    ),
 }
 
 

@@ -114,7 +114,7 @@ def migrate_redo(c: Context, steps: str | None = None, dry_run: bool = False) ->
     drop="with --auto, a column or table to drop with its data: users.mail; may be repeated",
     dry_run="with --auto, print the draft and the result of its proof, and write nothing",
 )
-def migrate_create(  # noqa: PLR0913 # a flag each
+def migrate_create(  # noqa: PLR0913, PLR0917 # a flag each
     c: Context,
     name: str,
     auto: bool = False,
@@ -127,9 +127,10 @@ def migrate_create(  # noqa: PLR0913 # a flag each
 
     project = Project.of(c)
     if auto:
-        from dbfoundation.tasks.drafts import create_from_models
+        from dbfoundation.schema.ddl.renaming import Answers
+        from dbfoundation.tasks.drafts import Draft
 
-        create_from_models(project, name, rename or (), drop or (), dry_run=dry_run)
+        Draft(project, name).create(Answers.parse(rename or (), drop or ()), dry_run=dry_run)
         return
     if rename or drop:
         raise PlanError("--rename and --drop belong to --auto")

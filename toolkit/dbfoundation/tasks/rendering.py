@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dbfoundation.migrations.problems import UNKNOWN, names_of, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from dbfoundation.migrations.draft import DraftFile
     from dbfoundation.migrations.dry_run import DryRunStep
@@ -174,17 +173,23 @@ def proof_total(results: Sequence[ProofResult], seconds: float, settings: Settin
     )
 
 
-def draft_proof(names: Sequence[str], *, with_seed: bool) -> Iterator[str]:
+def draft(texts: Mapping[str, str]) -> Iterator[str]:
+    for name, text in texts.items():
+        yield f"# migrations/{name}.py"
+        yield text
+
+
+def draft_proof(names: Sequence[str], *, with_seed: bool) -> str:
     rows = "with the seeds" if with_seed else "without rows, because a place is to be filled in"
-    yield (
+    return (
         f"proven {', '.join(names)}, {rows}: up, agrees with the models; down, as before; up again"
     )
 
 
-def drafted(paths: Sequence[Path], files: Sequence[DraftFile]) -> Iterator[str]:
-    for path, file in zip(paths, files, strict=True):
+def drafted(names: Sequence[str], files: Sequence[DraftFile]) -> Iterator[str]:
+    for name, file in zip(names, files, strict=True):
         advice = "fill in the place that it marks" if file.has_todo else "read it"
-        yield f"created migrations/{path.name}: {advice}"
+        yield f"created migrations/{name}.py: {advice}"
 
 
 def schema(objects: Sequence[SchemaObject], *, with_source: bool = False) -> Iterator[str]:

@@ -53,6 +53,18 @@ def find_candidates(sides: Sides) -> Iterator[Candidate]:
         yield from _columns(before, after, table)
 
 
+def gone_names(sides: Sides) -> set[str]:
+    """The tables and the columns that disappear."""
+    before, after = Side(sides.live), Side(sides.wanted)
+    columns = (
+        f"{_bare(table)}.{plain(column_name(column))}"
+        for table in before.tables.keys() & after.tables.keys()
+        for name, column in before.columns[table].items()
+        if name not in after.columns[table]
+    )
+    return {*columns, *map(_bare, before.tables.keys() - after.tables.keys())}
+
+
 def _columns(before: Side, after: Side, table: str) -> Iterator[Candidate]:
     old, new = before.columns[table], after.columns[table]
     appearing = [column for name, column in new.items() if name not in old]

@@ -13,7 +13,7 @@ from peewee import DatabaseError
 
 from dbfoundation.errors import PlanError
 from dbfoundation.runtime.server_errors import server_message
-from dbfoundation.schema.ddl.candidates import find_candidates
+from dbfoundation.schema.ddl.candidates import find_candidates, gone_names
 from dbfoundation.schema.ddl.change import Change, Phase
 from dbfoundation.schema.ddl.facts import read_facts
 from dbfoundation.schema.ddl.plan import plan
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from peewee import Model, PostgresqlDatabase
 
     from dbfoundation.schema.ddl.candidates import Candidate
+    from dbfoundation.schema.drift import Sides
+
+STILL_USED = "The release before this one uses the old name until it is replaced."
 
 
 @dataclass
@@ -63,34 +66,33 @@ def changes_of(
     `ask` returns the new name for a candidate without an answer, or None if it is dropped. Raises
     PlanError for an answer that fits nothing.
     """
-    renames: list[Change] = []
-    unused = {*answers.renamed, *answers.dropped}
     with database.atomic() as transaction:
-        while True:
+        renames = []
+        sides = read_sides(database, models, ignored)
+        unused = ({*answers.renamed} | answers.dropped) - gone_names(sides)
+        while candidate := _first_open(sides, answers):
+            new = answers.renamed.get(candidate.old) or ask(candidate)
+            if new is None:
+                answers.dropped.add(candidate.old)
+                continue
+            renames.append(_rename(candidate, new))
+            _execute(database, renames[-1])
             sides = read_sides(database, models, ignored)
-            candidates = [it for it in find_candidates(sides) if it.old not in answers.dropped]
-            unused -= answers.dropped & {it.old for it in find_candidates(sides)}
-            if not candidates:
-                break
-            for candidate in candidates:
-                new = answers.renamed.get(candidate.old) or ask(candidate)
-                unused.discard(candidate.old)
-                if new is None:
-                    answers.dropped.add(candidate.old)
-                    continue
-                change = _rename(candidate, new)
-                _execute(database, change)
-                renames.append(change)
-                break  # the others have the new name of the table
         facts = read_facts(database, sides)
         changes = plan(sides.live, sides.wanted, sides.renamed, facts)
         transaction.rollback()
     if unused:
         raise PlanError(
-            f"{', '.join(sorted(unused))}: nothing of this name disappears while a similar one "
-            "appears.\nFix: correct the name in --rename or --drop"
+            f"{', '.join(sorted(unused))}: no column and no table of this name disappears.\n"
+            "Fix: correct the name in --rename or --drop"
         )
     return [*renames, *changes]
+
+
+def _first_open(sides: Sides, answers: Answers) -> Candidate | None:
+    """The first candidate that is not dropped."""
+    candidates = (it for it in find_candidates(sides) if it.old not in answers.dropped)
+    return next(candidates, None)
 
 
 def _rename(candidate: Candidate, new: str) -> Change:
@@ -102,12 +104,14 @@ def _rename(candidate: Candidate, new: str) -> Change:
             Phase.RENAME,
             f"ALTER TABLE {old_table} RENAME TO {quote(new)}",
             (f"ALTER TABLE {schema}{new_table} RENAME TO {quote(column)}",),
+            note=STILL_USED,
         )
     names = (quote(column), quote(new))
     return Change(
         Phase.RENAME,
         f"ALTER TABLE {_quoted(table)} RENAME COLUMN {names[0]} TO {names[1]}",
         (f"ALTER TABLE {_quoted(table)} RENAME COLUMN {names[1]} TO {names[0]}",),
+        note=STILL_USED,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dbfoundation.schema.catalog import SchemaObject
     from dbfoundation.schema.ddl.sides import Side
 
-OPTION = re.compile(r"([\w.]+)=")
+OPTION = re.compile(r"([\w.]+)=([^,)]*)")
 CLAUSES = ("partitioning", "access method", "storage")  # in the order of the grammar
 
 
@@ -50,16 +50,23 @@ def changes(before: SchemaObject, after: SchemaObject) -> Iterator[Change]:
             (f"ALTER TABLE {name} SET {persistence[0]}",),
             note="This rewrites the table.",
         )
-    options = [thing.details.get("storage", "") for thing in (before, after)]
+    options = [_options(thing) for thing in (before, after)]
     if options[0] != options[1]:
-        yield Change(
-            Phase.CHANGE_TABLE, _set_options(name, *options), (_set_options(name, *options[::-1]),)
-        )
+        set_to, set_back = (_set_options(name, *pair) for pair in (options, options[::-1]))
+        yield Change(Phase.CHANGE_TABLE, set_to, (set_back,))
 
 
-def _set_options(name: str, before: str, after: str) -> str:
+def _options(table: SchemaObject) -> dict[str, str]:
+    """The storage options of a table, and of its TOAST table."""
+    own = OPTION.findall(table.details.get("storage", ""))
+    toast = OPTION.findall(table.details.get("toast storage", ""))
+    return {**dict(own), **{f"toast.{name}": value for name, value in toast}}
+
+
+def _set_options(name: str, before: dict[str, str], after: dict[str, str]) -> str:
     """The statement that replaces the storage options of a table."""
-    gone = {*OPTION.findall(before)} - {*OPTION.findall(after)}
-    actions = [f"RESET ({', '.join(sorted(gone))})"] if gone else []
-    actions += [after.replace("WITH", "SET", 1)] if after else []
+    gone = ", ".join(sorted(before.keys() - after.keys()))
+    wanted = ", ".join(f"{key} = {value}" for key, value in after.items())
+    actions = [f"RESET ({gone})"] if gone else []
+    actions += [f"SET ({wanted})"] if wanted else []
     return f"ALTER TABLE {name} {', '.join(actions)}"
