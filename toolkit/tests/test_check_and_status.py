@@ -63,6 +63,7 @@ def test_check_prints_every_difference(app, settings):
         ),
         "sessions, index idx_sessions_expire: only the model has this index",
         f"2 different: {settings.url}",
+        "draft the migration to the models with: invoke migrate-create NAME --auto",
     ]
     checked = json.loads(app.invoke("migrate-check", "--json").stdout)
     assert checked.keys() == {

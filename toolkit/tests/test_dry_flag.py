@@ -7,8 +7,9 @@ from tests.support import assert_error, execute, tables
 
 READING = {"db-schema", "migrate-status", "migrate-check"}
 DRY_RUNS = {"migrate-up", "migrate-down", "migrate-redo"}
+FILES = {"migrate-create"}  # its dry run is about files
 NAMES = {name.replace("_", "-") for name in ns.task_names}
-ARGUMENTS = {"migrate-create": ["more"], "migrate-accept": ["001"]}
+ARGUMENTS = {"migrate-accept": ["001"]}
 
 
 def state(settings):
@@ -23,7 +24,7 @@ def migrated_app(app):
     return app
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - READING - DRY_RUNS))
+@pytest.mark.parametrize("name", sorted(NAMES - READING - DRY_RUNS - FILES))
 def test_a_task_without_a_dry_run_refuses_the_flag_by_name(migrated_app, settings, name):
     before, files = state(settings), sorted((migrated_app.folder / "migrations").iterdir())
     done = migrated_app.invoke("--dry", name, *ARGUMENTS.get(name, ()))
@@ -49,6 +50,13 @@ def test_the_flag_is_the_dry_run_of_a_task_that_has_one(migrated_app, settings, 
     assert done.returncode == 0, done
     assert "-- dry run, nothing was changed: " in done.stdout
     assert state(settings) == before
+
+
+def test_the_flag_lets_migrate_create_write_no_file(migrated_app):
+    before = sorted((migrated_app.folder / "migrations").iterdir())
+    done = migrated_app.invoke("--dry", "migrate-create", "more")
+    assert (done.returncode, done.stdout) == (0, "would create migrations/004_more.py\n")
+    assert sorted((migrated_app.folder / "migrations").iterdir()) == before
 
 
 def test_the_variable_of_invoke_means_the_same(migrated_app, settings):

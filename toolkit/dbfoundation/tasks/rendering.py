@@ -121,6 +121,8 @@ def check(
     }
     counts = ", ".join(f"{len(things)} {name}" for name, things in found.items() if things)
     yield f"{counts or 'the models and the database agree'}: {settings.url}"
+    if differences and not pending and not problems:
+        yield "draft the migration to the models with: invoke migrate-create NAME --auto"
 
 
 def check_json(

@@ -53,7 +53,7 @@ def add(column: SchemaObject, side: Side, constant: str | None) -> Iterator[Chan
     else:
         text = declaration(column, side, {"nullability": ""})
         yield Change(phase, f"{start} {text}", drop)
-        yield from set_not_null(column, f"set {column.name} in each row, with an UPDATE here")
+        yield from set_not_null(column, f"set {column.name} in each row")
 
 
 def drop(column: SchemaObject, side: Side) -> Change:
@@ -170,7 +170,7 @@ def _change_nullability(before: SchemaObject, after: SchemaObject) -> Iterator[C
     alter = f"ALTER TABLE {after.table} ALTER COLUMN {column_name(after)}"
     states = [thing.details.get("nullability") for thing in (before, after)]
     if states[0] != states[1] == NOT_NULL:
-        yield from set_not_null(after, f"set {after.name} where it is NULL, with an UPDATE here")
+        yield from set_not_null(after, f"set {after.name} where it is NULL")
     elif states[0] == NOT_NULL and not states[1]:
         yield Change(
             Phase.CHANGE_COLUMN,
@@ -184,9 +184,9 @@ def _retype(before: SchemaObject, after: SchemaObject, casts: Callable[[str, str
     old, new = before.details["type"], after.details["type"]
     todo = ""
     if not casts(old, new):
-        todo = f"check that each value of {after.name} can be read as {new}, or write another USING"
+        todo = f"check that each {after.name} can be read as {new}"
     elif is_narrower(old, new):
-        todo = f"shorten the values of {after.name} that do not fit into {new}, with an UPDATE here"
+        todo = f"shorten each {after.name} that does not fit into {new}"
     return Change(
         Phase.CHANGE_COLUMN,
         _set_type(after, casts=casts(old, new)),
