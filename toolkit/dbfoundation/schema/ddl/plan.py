@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dbfoundation.schema.ddl import columns, parts, sequences, tables
 from dbfoundation.schema.ddl.change import Change, Phase
 from dbfoundation.schema.ddl.sides import Side, column_name, is_foreign_key, mentions, target_of
+from dbfoundation.schema.ddl.types import is_same_kind
 from dbfoundation.schema.recreation import qualifier
 from dbfoundation.schema.renames import rename_statement
 
@@ -85,7 +86,7 @@ class Planner:
         return (
             table not in created
             or self._refers_to_new_key(constraint)
-            or (table in self.kept and bool(self._retyped(table)))
+            or self._is_retyped(constraint)
         )
 
     def _later_phase(self, constraint: SchemaObject) -> Phase:
@@ -120,7 +121,16 @@ class Planner:
             return True
         if thing.kind != "constraint" or not is_foreign_key(thing):
             return False
-        return target_of(thing) in self.kept and self._loses_key(thing)
+        return self._is_retyped(thing) or self._loses_key(thing)
+
+    def _is_retyped(self, foreign_key: SchemaObject) -> bool:
+        """Whether a column of a foreign key, on either side, gets a type of another kind."""
+        return any(
+            mentions(foreign_key, name)
+            for table in (foreign_key.table or "", target_of(foreign_key))
+            for name, (old, new) in self._retyped(table).items()
+            if not is_same_kind(old, new)
+        )
 
     def _loses_key(self, foreign_key: SchemaObject) -> bool:
         """Whether the columns that a foreign key refers to lose their key in between."""
@@ -153,13 +163,13 @@ class Planner:
             and (old != new or any(mentions(new, name) for name in retyped))
         }
 
-    def _retyped(self, table: str) -> set[str]:
-        """The columns of a kept table that get another type."""
-        return {
-            column_name(new)
+    def _retyped(self, table: str) -> dict[str, tuple[str, str]]:
+        """The columns of a kept table that get another type, with both."""
+        types = {
+            column_name(new): (old.details["type"], new.details["type"])
             for old, new in self._both_columns(table)
-            if old.details["type"] != new.details["type"]
         }
+        return {name: both for name, both in types.items() if both[0] != both[1]}
 
     def _both_columns(self, table: str) -> list[tuple[SchemaObject, SchemaObject]]:
         before, after = self.source.columns[table], self.target.columns[table]
@@ -241,7 +251,8 @@ class Planner:
             first = {
                 thing.name
                 for thing in constraints
-                if is_foreign_key(thing) and (target_of(thing) in dropped or self._loses_key(thing))
+                if is_foreign_key(thing)
+                and (target_of(thing) in dropped or self._is_affected(thing, name))
             }
             dropped.add(name)
             restored = [tables.create(self.source.tables[name], self.source, first)]

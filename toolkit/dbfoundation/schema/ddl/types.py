@@ -50,6 +50,13 @@ def is_narrower(old: str, new: str) -> bool:
     return name == "timestamp" and new_name in ("date", "time")
 
 
+def is_same_kind(old: str, new: str) -> bool:
+    """Whether a foreign key may lead from a column of one type to one of the other."""
+    names = [_parse(data_type)[0] for data_type in (old, new)]
+    kinds = (WHOLE, ("character varying", "text"))
+    return names[0] == names[1] or any(names[0] in kind and names[1] in kind for kind in kinds)
+
+
 def _is_narrower_number(name: str, sizes: list[int], new_name: str, new_sizes: list[int]) -> bool:
     if new_name == "numeric" and new_sizes:
         if name != "numeric" or not sizes:
