@@ -8,7 +8,7 @@ from tests.support import assert_error, execute, tables
 READING = {"db-schema", "migrate-status", "migrate-check"}
 DRY_RUNS = {"migrate-up", "migrate-down", "migrate-redo"}
 NAMES = {name.replace("_", "-") for name in ns.task_names}
-ARGUMENTS = {"migrate-create": ["more"], "migrate-accept": ["001"]}
+ARGUMENTS = {"migrate-create": ["more"], "migrate-accept": ["001"], "migrate-stamp": ["001"]}
 
 
 def state(settings):

@@ -15,9 +15,9 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dbfoundation.errors import MigrationFailedError, ServerWideError
+from dbfoundation.errors import MigrationFailedError
 from dbfoundation.migrations.history import TABLE
-from dbfoundation.migrations.server_wide import ServerGuard
+from dbfoundation.migrations.server_wide import ServerGuard, run_guarded
 from dbfoundation.schema.catalog import search_path
 from dbfoundation.schema.reader import SchemaReader, differences
 from dbfoundation.schema.roles import role_differences
@@ -197,19 +197,7 @@ class Proof:
         self.reader.read_all()
 
     def _run(self, run: Callable[[Step], object], step: Step) -> None:
-        """Apply a step or roll it back; raises ServerWideError if the guard refused a statement.
-
-        Temporary tables are dropped, as the end of a session drops them in any other run.
-        """
-        guard = self.runner.guard
-        try:
-            run(step)
-        except MigrationFailedError:
-            if not guard or not guard.refused:
-                raise
-        if guard and guard.refused:
-            raise ServerWideError(step.name, guard.refused)
-        self.database.execute_sql("DISCARD TEMP")
+        run_guarded(self.runner, run, step)
 
     def _find_problems(
         self, work: Callable[[], object], expected: Snapshot, sides: tuple[str, str]
