@@ -222,6 +222,13 @@ def test_a_definition_in_another_spelling_is_equal(existing, settings):
     assert done.returncode == 0, done
 
 
+def test_a_schema_public_that_was_created_again_is_no_difference(app, settings):
+    """initdb comments its own one."""
+    execute(settings, f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; {TABLES}")
+    done = app.invoke("migrate-stamp", "3")
+    assert done.returncode == 0, done
+
+
 PARTITIONS = """
 CREATE TABLE jobs (id integer PRIMARY KEY) PARTITION BY RANGE (id);
 CREATE TABLE first PARTITION OF jobs FOR VALUES FROM (1) TO (9) PARTITION BY RANGE (id);
