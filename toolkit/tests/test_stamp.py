@@ -7,8 +7,10 @@ from uuid import uuid4
 
 import pytest
 
+from tests.dumps import dump
 from tests.every_task import at
 from tests.migration_files import creates, migration
+from tests.one_of_everything import STATEMENTS
 from tests.support import assert_error, execute, rounds, tables, until
 
 ROWS = "SELECT id, name, checksum, code_checksum FROM migratehistory ORDER BY id"
@@ -229,6 +231,26 @@ def test_a_schema_public_that_was_created_again_is_no_difference(app, settings):
     assert done.returncode == 0, done
 
 
+def dumped(settings):
+    """A migration that runs what pg_dump writes of a database's schema.
+
+    pg_dump fills a materialized view after the data.
+    """
+    text = dump(settings, "--schema-only", "--no-owner").replace("WITH NO DATA", "WITH DATA")
+    text = re.sub(r"^\\.*", "", text, flags=re.MULTILINE)  # commands of psql
+    return migration(f"migrator.sql({text.replace('%', '%%')!r})")
+
+
+def test_the_dump_of_one_object_of_every_kind_is_a_first_migration(app, settings):
+    for path in (app.folder / "migrations").glob("0*.py"):
+        path.unlink()
+    for statement in STATEMENTS:
+        execute(settings, statement)
+    app.write("migrations/001_all.py", dumped(settings))
+    done = app.invoke("migrate-stamp", "1")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "recorded 001_all"), done
+
+
 PARTITIONS = """
 CREATE TABLE jobs (id integer PRIMARY KEY) PARTITION BY RANGE (id);
 CREATE TABLE first PARTITION OF jobs FOR VALUES FROM (1) TO (9) PARTITION BY RANGE (id);
@@ -236,6 +258,9 @@ CREATE TABLE half PARTITION OF first FOR VALUES FROM (1) TO (5)
 """
 JOBS = "CREATE TABLE jobs (id serial PRIMARY KEY, name text UNIQUE); CREATE INDEX j ON jobs (name);"
 FUNCTION = "CREATE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
+SETTING = """
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET jit = off', current_database()); END $$
+"""
 IGNORED = {
     "a table with its parts": (JOBS + TRIGGER.format("jobs"), "jobs"),
     "a column": ("ALTER TABLE sessions ADD own integer", "sessions.own"),
@@ -243,6 +268,7 @@ IGNORED = {
     "a trigger": (TRIGGER.format("sessions"), "sessions.own"),
     "a partitioned table with its partitions": (PARTITIONS, "jobs"),
     "a function and a view": (f"{FUNCTION} CREATE VIEW v AS SELECT one()", "one(),v"),
+    "a setting of the database": (SETTING, "jit of the database"),
     "a schema": ("CREATE SCHEMA other; CREATE TABLE other.things (id serial)", "other,other.*"),
 }
 
