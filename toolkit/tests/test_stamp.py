@@ -7,11 +7,14 @@ from uuid import uuid4
 
 import pytest
 
+from dbfoundation.server import binaries
+from dbfoundation.server.compose import Compose
+from dbfoundation.server.local import LocalServer
 from tests.dumps import dump
 from tests.every_task import at
 from tests.migration_files import creates, migration
 from tests.one_of_everything import STATEMENTS
-from tests.support import assert_error, execute, rounds, tables, until
+from tests.support import assert_error, execute, only_in_ci, rounds, tables, until
 
 ROWS = "SELECT id, name, checksum, code_checksum FROM migratehistory ORDER BY id"
 NAMES = ["001_create_audit_log", "002_create_sessions", "003_index_audit_log"]
@@ -33,6 +36,9 @@ CREATE INDEX idx_audit_log_entity ON audit_log (entity_type, entity_id, id);
 CREATE INDEX idx_audit_log_user ON audit_log (user_id, id);
 CREATE INDEX idx_audit_log_timestamp ON audit_log ("timestamp", id);
 """
+needs_a_server = pytest.mark.skipif(
+    bool(binaries.unavailable_reason()), reason="this machine can start no server"
+)
 
 
 @pytest.fixture
@@ -373,6 +379,8 @@ def test_production_is_where_a_database_is_adopted(existing):
     assert done.returncode == 0, done
 
 
+@only_in_ci
+@needs_a_server
 def test_a_server_wide_statement_runs_on_a_server_of_its_own(existing, settings):
     existing.write("migrations/004_reader.py", ROLES)
     done = existing.invoke("migrate-stamp", "4")
@@ -382,6 +390,30 @@ def test_a_server_wide_statement_runs_on_a_server_of_its_own(existing, settings)
     execute(settings, "CREATE TABLE more (id integer)")
     assert existing.invoke("migrate-stamp", "zero", "--yes").returncode == 0
     assert "more: only the database has" in existing.invoke("migrate-stamp", "4").stdout
+
+
+@only_in_ci
+@needs_a_server
+def test_a_failure_on_that_server_is_reported_as_such(existing, settings):
+    existing.write("migrations/004_reader.py", ROLES)
+    existing.write("migrations/005_bad.py", migration("migrator.sql('CREATE TABLE')"))
+    done = existing.invoke("migrate-stamp", "5")
+    assert done.returncode == 2
+    assert "error: migrations/005_bad.py:3" in done.stderr
+    assert "this happened on a new server, which has no role but those of the" in done.stderr
+    assert history(settings) == []
+
+
+def test_without_another_server_a_server_wide_statement_is_an_error(
+    existing, settings, monkeypatch
+):
+    monkeypatch.setattr(LocalServer, "unavailable_reason", lambda _: "no programs")
+    monkeypatch.setattr(Compose, "unavailable_reason", lambda _: "no engine")
+    existing.write("migrations/004_reader.py", ROLES)
+    done = existing.invoke("migrate-stamp", "4")
+    words = ("004_reader: CREATE ROLE", "no PostgreSQL can be started here", "Fix: ")
+    assert_error(done, *words)
+    assert history(settings) == []
 
 
 # Zero

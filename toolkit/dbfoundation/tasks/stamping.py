@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from dbfoundation.errors import ServerWideError
+from dbfoundation.errors import ServerError, ServerWideError
 from dbfoundation.tasks import rendering
 from dbfoundation.tasks.command import command
 from dbfoundation.tasks.connections import (
@@ -73,12 +73,23 @@ def _stamp(project: Project, settings: Settings, name: str, *, anyway: bool) -> 
             with _scratch(settings, engine, is_private=False) as scratch:
                 _compare_and_record(stamp, scratch, settings, anyway=anyway)
         except ServerWideError as error:
-            report(f"{error}\nThe files run on a PostgreSQL of their own.")
             with (
-                open_private_server(settings) as private,
+                _private_settings(settings, error) as private,
                 _scratch(private, engine, is_private=True) as scratch,
             ):
                 _compare_and_record(stamp, scratch, settings, anyway=anyway)
+
+
+@contextmanager
+def _private_settings(settings: Settings, reason: ServerWideError) -> Iterator[Settings]:
+    """The settings at a server for the files alone; raises ServerError with the reason."""
+    with ExitStack() as stack:
+        try:
+            private = stack.enter_context(open_private_server(settings))
+        except ServerError as error:
+            raise ServerError(f"{reason}\n{error}") from error
+        report(f"{reason}\nThe files run on a PostgreSQL of their own.")
+        yield private
 
 
 @contextmanager
