@@ -33,7 +33,8 @@ PYTEST_PACKAGES = {
 }
 DRIVER = "psycopg2-binary>=2.9.10,<3"
 NODE_STORE = "connect-pg-simple"
-NODE_PACKAGES = {NODE_STORE: "10", "pg": "8", "express-session": "1"}
+# The tests of shared sessions use express, too.
+NODE_PACKAGES = {NODE_STORE: "10", "pg": "8", "express-session": "1", "express": "5"}
 OUR_PACKAGES = ("peewee", "peewee-migrate", "psycopg2-binary", "invoke")
 PRINT_VERSIONS = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
 INSTALL_SECONDS = 300

@@ -1,5 +1,7 @@
 """A connection that ends while it is in use: a typed error, and no trace in the next context."""
 
+import os
+
 import pytest
 from peewee import OperationalError, PeeweeException
 
@@ -15,6 +17,7 @@ from dbfoundation.errors import (
 from dbfoundation.runtime.pool import Pool
 from models import Session
 from tests.pools import backend, small_pool, take_all, take_one, terminate
+from tests.process_usage import usage_of
 from tests.support import PROJECT, at_database, free_port, make_settings
 
 
@@ -99,6 +102,17 @@ def test_a_pool_that_cannot_connect_raises_the_typed_error_of_its_cause(server):
                 with pytest.raises(kind, match="Fix: "):
                     pool.connect()
             assert pool.is_closed()
+
+
+def test_a_refused_connection_keeps_no_socket_while_its_error_is_kept(private_server):
+    server = private_server.settings
+    with small_pool(at_database(server, "nowhere")) as pool:
+        kept = []
+        for _ in range(3):
+            with pytest.raises(NoDatabaseError) as refused:
+                take_one(pool)
+            kept.append(refused)
+        assert usage_of(os.getpid(), server.url.port).connections == 0
 
 
 def test_a_pool_that_peewees_init_configures_raises_peewees_error():

@@ -1,5 +1,6 @@
 """Each connection is in UTC, whatever the server, the role, the program or a pooler does."""
 
+import os
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from dbfoundation.runtime.connection import dedicated
 from tests.listeners import rewriting_proxy
 from tests.poolers import needs_pgbouncer, running_pooler
 from tests.pools import backend, small_pool, take_one
+from tests.process_usage import usage_of
 from tests.support import execute
 
 ZONE = "America/New_York"
@@ -96,3 +98,14 @@ def test_a_session_that_cannot_be_set_to_utc_is_an_error_with_a_fix(settings):
         for _ in range(3):  # more often than the pool has places
             with pytest.raises(TimeZoneError, match=r"time zone is GMT.*\nFix: .*pooler"):
                 take_one(pool)
+
+
+def test_a_session_that_cannot_be_set_to_utc_ends_while_its_error_is_kept(settings):
+    with (
+        rewriting_proxy(settings, in_gmt) as port,
+        small_pool(at_port(settings, port)) as pool,
+        pytest.raises(TimeZoneError) as kept,
+    ):
+        take_one(pool)
+    assert usage_of(os.getpid(), port).connections == 0
+    assert kept

@@ -20,9 +20,11 @@ from dbfoundation.migrations.engine import Engine
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.server.databases import create_database
 from tests.documentation import File, read_page, write_file
+from tests.process_usage import Usage, usage_by_process
 from tests.support import LIBRARY, clean_environment, copy_root, execute, free_port, until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from dbfoundation.settings import Settings
@@ -32,6 +34,8 @@ NEEDS = ("flask", "fastapi", "starlette", "gunicorn", "uvicorn", "itsdangerous")
 PASSWORD = "correct horse"
 SECRET = "a secret of the tests"
 POOL_SIZE = 3  # so few that a lost place is soon missed
+# gunicorn has 16; AnyIO has up to 40, and asyncio's own executor a few.
+MOST_THREADS = 64
 GUNICORN = ("gunicorn", "--bind=127.0.0.1:{port}")
 UVICORN = ("uvicorn", "--host=127.0.0.1", "--port={port}")
 # The page, the number of processes, and the command after `python -m`.
@@ -97,7 +101,7 @@ class Client:
     def _keep(self, headers: http.client.HTTPMessage) -> None:
         for line in headers.get_all("Set-Cookie", []):
             name, _, value = line.partition(";")[0].partition("=")
-            if "max-age=0" in line.lower():
+            if "max-age=0" in line.lower() or "01 Jan 1970" in line:
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = value
@@ -108,9 +112,9 @@ class Application:
     """A page's running application, and the settings of its database."""
 
     port: int
+    group: int
     processes: int
     settings: Settings
-    log: Path
 
     def client(self) -> Client:
         return Client(self.port)
@@ -123,35 +127,66 @@ class Application:
         query = "SELECT state FROM pg_stat_activity WHERE application_name = 'web'"
         until(lambda: {state for (state,) in self.rows(query)} <= {"idle"})
         assert len(self.rows(query)) <= self.processes * POOL_SIZE
+        assert all(usage.connections <= POOL_SIZE for usage in self.usage().values())
+
+    def usage(self) -> dict[int, Usage]:
+        """The usage of each process of the server, by its id."""
+        return usage_by_process(self.group, self.settings.url.port)
+
+    def assert_no_process_has_grown(self, before: dict[int, Usage]) -> None:
+        """The same processes as before, with no more open descriptors, and few threads."""
+
+        def is_as_before() -> bool:  # as soon as the last clients' sockets are closed
+            now = self.usage()
+            assert now.keys() == before.keys()
+            return all(now[pid].descriptors <= before[pid].descriptors for pid in now)
+
+        until(is_as_before)
+        assert all(usage.threads <= MOST_THREADS for usage in self.usage().values())
 
 
 @contextmanager
-def running_application(server: str, settings: Settings, folder: Path):
+def running_application(server: str, settings: Settings, folder: Path, **exported: str):
     """The application of a page, by one of SERVERS, on a database that this creates."""
     page, processes, command = SERVERS[server]
+    settings = migrated_database(settings)
+    write_pages(folder, page)
+    words = [sys.executable, "-m", *command, f"{page}_app:app"]
+    with running_server(words, settings, folder, **exported) as (port, group):
+        yield Application(port, group, processes, settings)
+
+
+def migrated_database(settings: Settings) -> Settings:
+    """Settings of a new database with the root's tables."""
     settings = replace(settings, url=replace(settings.url, name="web"))
     create_database(settings)
     connection = dedicated(settings, "test")
     with connection.connection_context():
         Engine(connection, ROOT / "migrations").up()
-    write_pages(folder, page)
+    return settings
+
+
+@contextmanager
+def running_server(command: Sequence[str], settings: Settings, folder: Path, **exported: str):
+    """A server whose application answers; its port, and the id of its processes' group.
+
+    The port is {port} in the command, and PORT in the environment.
+    """
     port = free_port()
-    words = [word.format(port=port) for word in (*command, f"{page}_app:app")]
-    log = folder / "server.log"
+    log = folder / f"{port}.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", *words],
+            [word.format(port=port) for word in command],
             cwd=folder,
-            env=environment(settings),
+            env=environment(settings) | {"PORT": str(port)} | exported,
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        application = Application(port, processes, settings, log)
-        until(lambda: process.poll() is not None or answers(application.client()))
+        until(lambda: process.poll() is not None or answers(Client(port)))
         assert process.poll() is None, log.read_text()
-        yield application
+        yield port, process.pid
     finally:
         stop(process)
 
@@ -188,7 +223,7 @@ def sign(sid: str, *, seconds_ago: int) -> str:
 
 def answers(client: Client) -> bool:
     try:
-        return client.is_healthy()
+        return client.request("GET", "/me").status == 200
     except OSError:
         return False
 

@@ -80,9 +80,9 @@ class SessionStore:
     An expired session counts as absent. So does one whose id no column can hold, as a cookie may
     have, and in `get` and `all` one whose data are no object or cannot be read by Python's json,
     because another program has nested them too deeply. A lifetime (`ttl`) is in seconds. Each call
-    except `prune` is one statement: on the thread's open connection and in its transaction, or on a
-    connection of the pool that is returned at once. An id that is no text, and a lifetime that is
-    not between 0 and a century, raise InvalidValueError.
+    except `prune` and `write_back` is one statement: on the thread's open connection and in its
+    transaction, or on a connection of the pool that is returned at once. An id that is no text, and
+    a lifetime that is not between 0 and a century, raise InvalidValueError.
     """
 
     def __init__(self, model: type[Model], ttl: float = DAY_SECONDS) -> None:
@@ -138,6 +138,33 @@ class SessionStore:
         is_moved = _is_possible(sid) and self._execute(self._statements.regenerate, sid, new)
         return new if is_moved else None
 
+    def write_back(
+        self,
+        sid: str | None,
+        data: dict[str, Any],
+        *,
+        is_modified: bool,
+        needs_new_id: bool = False,
+        needs_touch: bool = False,
+    ) -> str | None:
+        """Write what a request did with its session; returns the id that needs a new cookie.
+
+        `sid` is None for a session that has no row yet, and for a cookie whose session `get` did
+        not find. Modified data are saved, or get a row under a new id; empty ones destroy the
+        session. A session that is gone is not restored. `needs_new_id` is for a login: the data get
+        a new id, in one transaction, also when the session is gone. `needs_touch` restarts the
+        lifetime of a session that still exists. Data that are not modified are not written.
+        """
+        if (is_modified or needs_new_id) and not data:
+            if sid:
+                self.destroy(sid)
+            return None
+        if needs_new_id or (is_modified and not sid):
+            return self._write_new(sid, data)
+        if sid and is_modified:
+            self.save(sid, data)
+        return sid if sid and needs_touch and self.touch(sid) else None
+
     def all(self) -> dict[str, dict[str, Any]]:
         """The data of every session by its id."""
         read = ((sid, _read(text)) for sid, text in self._fetch(self._statements.all))
@@ -173,6 +200,14 @@ class SessionStore:
     @property
     def _database(self) -> Pool:
         return get_database(self.model)
+
+    def _write_new(self, sid: str | None, data: dict[str, Any]) -> str:
+        """Write the data under a new id, with a new lifetime."""
+        with self._database.connection_context(), self._database.atomic():
+            # None when another request was faster.
+            new = (self.regenerate(sid) if sid else None) or self.new_id()
+            self.set(new, data)
+            return new
 
     def _prune_batch(self, batch: int) -> int:
         # In any other isolation level, a row that another process has pruned is an error.

@@ -20,9 +20,13 @@ class UTCConnection(extensions.connection):
     """A connection in UTC; raises TimeZoneError where the session keeps another zone."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # psycopg2's
-        super().__init__(*args, **kwargs)
-        if not self.is_utc():
-            self._set_utc()
+        try:
+            super().__init__(*args, **kwargs)
+            if not self.is_utc():
+                self._set_utc()
+        except BaseException:
+            self.close()  # the error's traceback keeps this object, and that the socket
+            raise
 
     def is_utc(self) -> bool:
         return self.get_parameter_status("TimeZone") == UTC
