@@ -1,12 +1,26 @@
 """Schemas that real applications create: their models agree, and no object is left unlisted."""
 
+import re
+
+from beds.bed import DUMP
 from beds.conftest import SUMMARY, connected, counts_of_dump, dump, new_database
 from beds.entries import count_listing
 from beds.source import models_of
+from dbfoundation.migrations.engine import Engine
+from dbfoundation.migrations.stamp import Stamp
+from dbfoundation.migrations.verification import Scratch
 from dbfoundation.schema.catalog import read
 from dbfoundation.schema.drift import find_drift
+from dbfoundation.server.databases import scratch_database
 
 PLURALS = {"table": "tables", "column": "columns", "index": "indexes", "constraint": "constraints"}
+
+MIGRATION = """
+irreversible = True
+
+def migrate(migrator, database, *, fake=False):
+    migrator.sql({!r})
+"""
 
 
 def describe_drift(database, models):
@@ -41,3 +55,18 @@ def test_a_listing_has_as_many_objects_of_each_kind_as_the_dump(live, tmp_path, 
     counts = ", ".join(f"{listed[kind]} {name}" for kind, name in PLURALS.items())
     others = ", ".join(f"{n} {kind}" for kind, n in sorted(listed.items()) if kind not in PLURALS)
     record_property(SUMMARY, f"{live.bed.application.name} on {live.major}: {counts}; {others}")
+
+
+def test_the_dump_is_recorded_as_the_first_migration_of_its_database(live, tmp_path):
+    text = live.server.run("pg_dump", *DUMP, database=live.settings)
+    text = re.sub(r"^\\.*", "", text, flags=re.MULTILINE)  # commands of psql
+    text = text.replace("WITH NO DATA", "WITH DATA")  # of a materialized view
+    (tmp_path / "001_adopted.py").write_text(MIGRATION.format(text.replace("%", "%%")))
+    with scratch_database(live.settings) as empty, connected(live.settings) as database:
+        stamp = Stamp(Engine(database, tmp_path), "001", ())
+        with connected(empty) as copy:
+            scratch = Scratch(Engine(copy, tmp_path), copy)
+            recorded = stamp.record(scratch, stamp.apply(scratch), anyway=False)
+        differences = [difference.describe("live", "file") for difference in stamp.differences]
+        assert (differences, [step.name for step in recorded]) == ([], ["001_adopted"])
+        database.execute_sql("DROP TABLE migratehistory")

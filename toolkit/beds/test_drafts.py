@@ -4,11 +4,11 @@ import pytest
 
 from beds.conftest import connected
 from beds.source import models_of
-from dbfoundation.schema.catalog import read
-from dbfoundation.schema.comparison import compare
+from dbfoundation.schema.catalog import read, search_path
 from dbfoundation.schema.ddl.facts import read_facts
 from dbfoundation.schema.ddl.plan import plan
 from dbfoundation.schema.drift import find_drift, read_sides
+from dbfoundation.schema.spelling import compare_as_parsed
 
 # A view, a trigger or a function keeps a table from changing, and is no part of a model.
 DEPENDENT = """
@@ -84,6 +84,11 @@ def undo(database, changes):
             run(database, statement)
 
 
+def differences(database, before):
+    """The differences between the schema before and the one now."""
+    return compare_as_parsed(database, before, read(database), search_path(database)[:1])
+
+
 def test_a_changed_schema_becomes_the_models_and_is_restored(database):
     models = models_of(database).load()
     execute_each(database, CHANGES)
@@ -93,7 +98,7 @@ def test_a_changed_schema_becomes_the_models_and_is_restored(database):
     make(database, changes)
     assert find_drift(database, models, ()) == []
     undo(database, changes)
-    assert compare(before, read(database)) == []
+    assert differences(database, before) == []
 
 
 def test_every_table_is_dropped_and_created_again(database):
@@ -104,4 +109,4 @@ def test_every_table_is_dropped_and_created_again(database):
     make(database, changes)
     assert not [thing for thing in read(database) if thing.name in {t.name for t in sides.live}]
     undo(database, changes)
-    assert compare(before, read(database)) == []
+    assert differences(database, before) == []

@@ -22,6 +22,7 @@ from dbfoundation.server.local import LocalServer
 from dbfoundation.testing import URL_VARIABLE, empty_database, running_server
 from models import database
 from tests.containers import runs
+from tests.existing import SCRATCH_DATABASES, TABLES
 from tests.support import (
     IS_CI,
     PASSWORD,
@@ -32,6 +33,7 @@ from tests.support import (
     clean_environment,
     copy_project,
     copy_server_data,
+    execute,
     free_port,
     ignore,
     local_home,
@@ -194,6 +196,17 @@ def app(project, settings):
     return replace(
         project, environment=project.environment | {"DATABASE_URL": url, "APP_ENV": "test"}
     )
+
+
+@pytest.fixture
+def existing(app, settings):
+    """The project at a database that another tool created with the same tables.
+
+    Afterwards the server has no scratch database.
+    """
+    execute(settings, TABLES)
+    yield app
+    assert execute(settings, SCRATCH_DATABASES) == [(0,)]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from tests.support import execute, tables
 
 TASKS = (
     *("migrate-up", "migrate-down", "migrate-redo", "migrate-up", "migrate-status"),
+    *("migrate-stamp", "zero", "--yes", "migrate-stamp", "003"),
     *("migrate-check", "migrate-verify", "seed", "--yes", "sessions-prune", "db-schema", "db-up"),
 )
 WHERE = "SELECT current_user, inet_server_port(), current_setting('search_path')"

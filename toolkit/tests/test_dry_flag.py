@@ -9,7 +9,7 @@ READING = {"db-schema", "migrate-status", "migrate-check"}
 DRY_RUNS = {"migrate-up", "migrate-down", "migrate-redo"}
 FILES = {"migrate-create"}  # its dry run is about files
 NAMES = {name.replace("_", "-") for name in ns.task_names}
-ARGUMENTS = {"migrate-accept": ["001"]}
+ARGUMENTS = {"migrate-accept": ["001"], "migrate-stamp": ["001"]}
 
 
 def state(settings):

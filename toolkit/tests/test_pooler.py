@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 
 from dbfoundation import SessionStore
-from dbfoundation.errors import DatabaseError, MigrationFailedError
+from dbfoundation.errors import DatabaseError, LockError, MigrationFailedError
 from dbfoundation.migrations.engine import Engine
+from dbfoundation.migrations.stamp import Stamp
+from dbfoundation.migrations.verification import Scratch
 from dbfoundation.runtime.connection import dedicated
 from dbfoundation.server import databases
+from dbfoundation.server.databases import scratch_database
 from models import Session, database
 from tests.poolers import needs_pgbouncer, running_pooler
 from tests.support import execute
@@ -46,6 +49,30 @@ def test_a_migration_fails_when_its_lock_belongs_to_another_backend(settings, po
     assert "002_b" in str(caught.value)
     assert execute(settings, "SELECT name FROM migratehistory") == [("001_a",)]
     assert execute(settings, "SELECT to_regclass('b')") == [(None,)]
+
+
+def test_a_stamp_fails_when_its_lock_belongs_to_another_backend(
+    settings, db, pooler, tmp_path, monkeypatch
+):
+    for number, name in enumerate("ab", start=1):
+        (tmp_path / f"00{number}_{name}.py").write_text(STEP.format(name=name))
+    Engine(db, tmp_path).up(steps=1)
+    db.execute_sql("CREATE TABLE b (id INTEGER)")
+    pooled = replace(settings, url=replace(settings.url, port=pooler))
+    runner, stranger = dedicated(pooled, "runner"), dedicated(pooled, "stranger")
+    with scratch_database(settings) as empty, dedicated(empty, "scratch") as copy:
+        scratch = Scratch(Engine(copy, tmp_path), copy)
+        with runner.connection_context(), stranger.connection_context():
+            engine = Engine(runner, tmp_path)
+            stamp = Stamp(engine, "2", ())
+            applied = stamp.apply(scratch)
+            # Called between the comparison and the records.
+            monkeypatch.setattr(engine, "ensure_history", stranger.begin)
+            with pytest.raises(LockError, match="set MIGRATION_DATABASE_URL"):
+                stamp.record(scratch, applied, anyway=False)
+            stranger.rollback()
+    assert stamp.differences == []
+    assert execute(settings, "SELECT name FROM migratehistory") == [("001_a",)]
 
 
 def test_migrations_use_the_direct_connection_and_seeds_the_pooler(app, settings, pooler):

@@ -23,6 +23,8 @@ CHANGES = (
     ["migrate-down"],
     ["migrate-redo"],
     ["migrate-accept", "--all"],
+    ["migrate-stamp", "001"],
+    ["migrate-stamp", "zero", "--yes"],
     ["migrate-check"],
     ["migrate-verify"],
     ["seed", "--yes"],

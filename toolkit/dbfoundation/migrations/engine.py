@@ -211,6 +211,11 @@ class Engine:
         with self.lock.hold(self.runner_timeout, self.report):
             yield self._plan_under_lock()
 
+    def ensure_history(self) -> None:
+        """Create the history's table, or convert an older one; reports what it took over."""
+        if line := self.history.ensure_table():
+            self.report(f"warning: {line}")
+
     def _accept(self, choose: Callable[[Plan], list[Step]]) -> list[Step]:
         steps = choose(self.plan())
         for step in steps:
@@ -218,14 +223,10 @@ class Engine:
         if not steps:
             return []
         with self.lock.hold(self.runner_timeout, self.report):
-            self._ensure_history()
+            self.ensure_history()
             accepted = record_files(self.history, choose(self.plan()))
         self._report_missing()
         return accepted
-
-    def _ensure_history(self) -> None:
-        if line := self.history.ensure_table():
-            self.report(f"warning: {line}")
 
     def _report_missing(self) -> None:
         if self.missing:
@@ -237,7 +238,7 @@ class Engine:
         from dbfoundation.migrations.runner import Runner
 
         with explain_locked_history(self.database):
-            self._ensure_history()
+            self.ensure_history()
         plan = self.plan()
         runner = Runner(
             self.history,

@@ -88,6 +88,18 @@ class Plan:
         self.check(allow_out_of_order=allow_out_of_order)
         return self.pending[: self.pending.index(last) + 1] if last else self.pending[:count]
 
+    def steps_to_record(self, to: str) -> list[Step]:
+        """The pending steps up to `to`, to record without running; raises PlanError as steps_up.
+
+        Every file up to `to` runs on a scratch database, so that none may be missing.
+        """
+        last = self.find(to)
+        self.check(allow_out_of_order=False)
+        chosen = [s for s in self.steps[: self.steps.index(last) + 1] if not s.applied]
+        if chosen:
+            _refuse(step.describe_problem() for step in self.missing)
+        return chosen
+
     def steps_down(self, to: str | None, count: int | None) -> list[Step]:
         """The applied steps to roll back, the last one first; raises PlanError as steps_up does."""
         _check_selection(to, count)

@@ -16,6 +16,7 @@ from dbfoundation.migrations.failure import describe_failure, is_sql_error, root
 from dbfoundation.migrations.lock_watcher import watch_lock
 from dbfoundation.migrations.operations import StrictMigrator
 from dbfoundation.migrations.outcome import UNKNOWN, describe_done, describe_outcome
+from dbfoundation.migrations.record import record_applied
 from dbfoundation.migrations.replay import replay
 from dbfoundation.migrations.statements import Recorder
 
@@ -67,8 +68,7 @@ class Runner:
     def apply(self, step: Step) -> None:
         """Run the file's migrate() and record it."""
         file = _file_of(step)
-        record = partial(self.history.add, step.name, file.checksum, file.code_checksum)
-        self._run(file, "migrate", record)
+        self._run(file, "migrate", partial(record_applied, self.history, file))
         self.applied.append(step)
         self.done.append(step.name)
 

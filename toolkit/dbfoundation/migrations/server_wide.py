@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 from psycopg2.extensions import cursor as plain_cursor
 
-from dbfoundation.errors import MigrationError
+from dbfoundation.errors import MigrationError, MigrationFailedError, ServerWideError
 from dbfoundation.migrations.statements import SQL_BODY, ends_transaction, plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from psycopg2.extensions import connection
 
+    from dbfoundation.migrations.runner import Runner
+    from dbfoundation.migrations.step import Step
     from dbfoundation.runtime.recording import RecordingCursor
 
 FLAGS = re.DOTALL | re.IGNORECASE | re.VERBOSE
@@ -135,6 +137,22 @@ class ServerGuard:
         shown = shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}..."
         self.refused = self.refused or f"{shown}{effect}: it takes effect on the whole server"
         raise MigrationError(self.refused)
+
+
+def run_guarded(runner: Runner, run: Callable[[Step], object], step: Step) -> None:
+    """Apply a step or roll it back; raises ServerWideError if the guard refused a statement.
+
+    Temporary tables are dropped, as the end of a session drops them in any other run.
+    """
+    guard = runner.guard
+    try:
+        run(step)
+    except MigrationFailedError:
+        if not guard or not guard.refused:
+            raise
+    if guard and guard.refused:
+        raise ServerWideError(step.name, guard.refused)
+    runner.database.execute_sql("DISCARD TEMP")
 
 
 def _split(text: str) -> list[str]:

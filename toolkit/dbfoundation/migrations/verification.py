@@ -15,9 +15,9 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dbfoundation.errors import MigrationFailedError, ServerWideError
+from dbfoundation.errors import MigrationFailedError
 from dbfoundation.migrations.history import TABLE
-from dbfoundation.migrations.server_wide import ServerGuard
+from dbfoundation.migrations.server_wide import ServerGuard, run_guarded
 from dbfoundation.schema.catalog import search_path
 from dbfoundation.schema.reader import SchemaReader, differences
 from dbfoundation.schema.roles import role_differences
@@ -103,13 +103,18 @@ class Verification:
         self.on_result(result)
 
 
-def apply_all(engine: Engine, *, is_private: bool) -> None:
-    """Apply every migration to an empty database; raises as Verification.run() does."""
-    with engine.hold() as (plan, runner):
-        if not is_private:
-            runner.guard = ServerGuard(engine.database.connection())
-        for step in plan.steps_up(None, None, allow_out_of_order=False):
-            _run(engine.database, runner, runner.apply, step)
+def apply_all(scratch: Scratch, to: str | None = None) -> list[Step]:
+    """Apply every migration, or those up to `to`, on an empty database; returns their steps.
+
+    Raises ServerWideError for a migration that must not run there.
+    """
+    with scratch.engine.hold() as (plan, runner):
+        if not scratch.is_private:
+            runner.guard = ServerGuard(scratch.engine.database.connection())
+        steps = plan.steps_up(to, None, allow_out_of_order=False)
+        for step in steps:
+            run_guarded(runner, runner.apply, step)
+    return steps
 
 
 class Proof:
@@ -206,7 +211,7 @@ class Proof:
         self.reader.read_all()
 
     def _run(self, run: Callable[[Step], object], step: Step) -> None:
-        _run(self.database, self.runner, run, step)
+        run_guarded(self.runner, run, step)
 
     def _find_problems(
         self, work: Callable[[], object], expected: Snapshot, sides: tuple[str, str]
@@ -230,21 +235,3 @@ class Proof:
 
     def _is_connected(self) -> bool:
         return not self.database.connection().closed
-
-
-def _run(
-    database: PostgresqlDatabase, runner: Runner, run: Callable[[Step], object], step: Step
-) -> None:
-    """Apply a step or roll it back; raises ServerWideError if the guard refused a statement.
-
-    Temporary tables are dropped, as the end of a session drops them in any other run.
-    """
-    guard = runner.guard
-    try:
-        run(step)
-    except MigrationFailedError:
-        if not guard or not guard.refused:
-            raise
-    if guard and guard.refused:
-        raise ServerWideError(step.name, guard.refused)
-    database.execute_sql("DISCARD TEMP")

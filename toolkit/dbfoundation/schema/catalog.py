@@ -34,6 +34,9 @@ OUTPUT_SETTINGS = {
     "bytea_output": "hex",
 }
 
+# A schema public that was dropped and created again lacks the comment of initdb.
+INITDB_COMMENT = "COMMENT 'standard public schema'"
+
 
 @dataclass(frozen=True)
 class SchemaObject:
@@ -134,5 +137,6 @@ def _sort(rows: Sequence[tuple[str, Row]]) -> list[tuple[str, Row]]:
 def object_from(kind: str, row: Row) -> SchemaObject:
     """The object of a row that the query of this kind has returned."""
     table, name, _, details, source, comment, _ = row
+    comment = None if comment == INITDB_COMMENT else comment
     details = {key: text for key, text in (details | {"comment": comment}).items() if text}
     return SchemaObject(kind, name, table, details, source and source.strip())

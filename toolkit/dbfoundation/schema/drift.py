@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from dbfoundation.runtime.models import get_meta
 from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import compare
+from dbfoundation.schema.ignored import is_ignored, matches, parent_of
 from dbfoundation.schema.model_defaults import offer_model_defaults, take_agreed
 from dbfoundation.schema.renames import rename_difference, take_renamed
 from dbfoundation.schema.spelling import adopt_spelling
@@ -135,34 +135,14 @@ def _compared_names(
     tables = {
         thing.name
         for thing in [*wanted, *live]
-        if thing.kind == "table" and not _is_partition(thing)
+        if thing.kind == "table" and not parent_of(thing)  # only the parent is compared
     }
-    tables = {name for name in tables if not _matches(name, ignored)}
+    tables = {name for name in tables if not matches(name, ignored)}
     return tables | {
         thing.name
         for thing in wanted
         if thing.kind == "sequence" and (thing.table is None or thing.table in tables)
     }
-
-
-def _is_partition(thing: SchemaObject) -> bool:
-    """Whether a table is a partition; only its parent is compared."""
-    return thing.details.get("parents", "").startswith("PARTITION OF")
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a printed name, without its quotes, is one of the patterns."""
-    name = name.replace('"', "")
-    return any(
-        name == pattern or (name.count(".") == pattern.count(".") and fnmatchcase(name, pattern))
-        for pattern in patterns
-    )
-
-
-def _is_ignored(thing: SchemaObject, patterns: Iterable[str]) -> bool:
-    """Whether a part of a table, or a sequence, is ignored by its own name."""
-    has_plain_name = thing.kind in ("constraint", "index")
-    return _matches(f"{thing.table}.{thing.name}" if has_plain_name else thing.name, patterns)
 
 
 def _declarable(
@@ -178,5 +158,5 @@ def _declarable(
         )
         for thing in objects
         if thing.name in names or thing.table in names
-        if not _is_ignored(thing, ignored)
+        if not is_ignored(thing, ignored)
     ]

@@ -1,9 +1,10 @@
 """A task as a command: an error is a short paragraph on stderr, and an exit code has one meaning.
 
-Exit code 0: done. 1: a migration is pending, the models and the database differ, or a rollback is
-faulty. 2: an error, or a problem that migrate-status lists. 3: the database is ahead of this
-release. 130: interrupted. `invoke --debug` adds the traceback to an error. A task with --json
-prints one JSON object on stdout in each of these cases; after an error, {"error": "its message"}.
+Exit code 0: done. 1: a migration is pending, the models, the migrations and the database differ, or
+a rollback is faulty. 2: an error, or a problem that migrate-status lists. 3: the database is ahead
+of this release. 130: interrupted. `invoke --debug` adds the traceback to an error. A task with
+--json prints one JSON object on stdout in each of these cases; after an error, {"error": "its
+message"}.
 
 invoke accepts its own --dry with every task, and leaves its meaning to the task. So each task
 states whether it changes anything. With --dry, a task that does runs as with its own --dry-run, or

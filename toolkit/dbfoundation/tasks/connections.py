@@ -6,9 +6,10 @@ Ctrl-C cancels the running statement of each of them.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbfoundation.errors import DatabaseError
+from dbfoundation.errors import DatabaseError, MigrationFailedError
 from dbfoundation.tasks.output import report
 from dbfoundation.tasks.signals import cancel_on_signal, end_on_first_signal, ignore_signals
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from dbfoundation.migrations.engine import Engine
     from dbfoundation.runtime.pool import Pool
     from dbfoundation.settings import Settings
+
+IN_SCRATCH = "this happened in a scratch database, which is dropped"
+ON_NEW_SERVER = "this happened on a new server, which has no role but those of the migrations"
 
 
 @contextmanager
@@ -64,6 +68,31 @@ def open_scratch(
         try:
             with open_engine(scratch, migrations) as engine, connected(second, scratch):
                 yield scratch, engine, second
+        finally:
+            ignore_signals()
+
+
+@contextmanager
+def explain_scratch_failure(note: str) -> Iterator[None]:
+    """Add a line about the place to the error of a migration that fails in the block."""
+    try:
+        yield
+    except MigrationFailedError as error:
+        raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
+
+
+@contextmanager
+def open_private_server(settings: Settings) -> Iterator[Settings]:
+    """The settings at a new server, for scratch databases alone; it is removed in any case.
+
+    Raises ServerError where this machine can start none.
+    """
+    from dbfoundation.server.temporary import temporary_server
+
+    with end_on_first_signal(), temporary_server(settings.url.user) as server:
+        try:
+            with explain_scratch_failure(ON_NEW_SERVER):
+                yield replace(settings, url=server.url)
         finally:
             ignore_signals()
 

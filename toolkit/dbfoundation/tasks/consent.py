@@ -24,13 +24,18 @@ def require_own_server(project: Project, settings: Settings, effect: str, *, yes
 
     The effect is worded for a message, such as `db-reset would drop`.
     """
-    from dbfoundation.server.ownership import owner
-
     if settings.app_env == "production":
         raise RefusedError(
             f"{effect} {settings.url}, and APP_ENV is production.\n"
             "Fix: run it where APP_ENV is development or test."
         )
+    require_consent(project, settings, effect, yes=yes)
+
+
+def require_consent(project: Project, settings: Settings, effect: str, *, yes: bool) -> None:
+    """Return as require_own_server() does, in production too: for a task that changes no data."""
+    from dbfoundation.server.ownership import owner
+
     if yes or (settings.url.is_local and owner(project.root, settings)):
         return
     size = f" ({_describe(settings)})" if is_interactive() else ""

@@ -23,7 +23,13 @@ from dbfoundation.errors import (
     ServerWideError,
 )
 from dbfoundation.tasks import rendering
-from dbfoundation.tasks.connections import open_engine, open_scratch
+from dbfoundation.tasks.connections import (
+    IN_SCRATCH,
+    explain_scratch_failure,
+    open_engine,
+    open_private_server,
+    open_scratch,
+)
 from dbfoundation.tasks.data import run_seeds
 from dbfoundation.tasks.output import ask, is_interactive, print_line, print_lines, report
 
@@ -92,34 +98,20 @@ class Draft:
 
     @contextmanager
     def _migrated(self) -> Iterator[tuple[Scratch, Path, Settings]]:
-        """A scratch database with every migration, on a new server where one affects the server."""
-        from dbfoundation.server.temporary import temporary_server
+        """A scratch database with every migration, on a new server where one affects the server.
 
+        Also the copy of the folder, and the settings of the database.
+        """
         with ExitStack() as stack:
             folder = stack.enter_context(TemporaryDirectory(prefix="draft-"))
             copy = copytree(self.project.migrations, Path(folder) / "migrations")
             try:
-                opened = stack.enter_context(self._opened(self.settings, copy, is_private=False))
+                opened = stack.enter_context(_opened(self.settings, copy, is_private=False))
             except ServerWideError as error:
+                private = stack.enter_context(open_private_server(self.settings))
                 report(f"{error}\nThe draft is made on a PostgreSQL of its own.")
-                server = stack.enter_context(temporary_server(self.settings.url.user)).url
-                own = replace(self.settings, url=server)
-                opened = stack.enter_context(self._opened(own, copy, is_private=True))
+                opened = stack.enter_context(_opened(private, copy, is_private=True))
             yield opened[0], copy, opened[1]
-
-    @contextmanager
-    def _opened(
-        self, settings: Settings, copy: Path, *, is_private: bool
-    ) -> Iterator[tuple[Scratch, Settings]]:
-        from dbfoundation.migrations.verification import Scratch, apply_all
-
-        with open_scratch(settings, copy) as (scratch_settings, engine, second):
-            try:
-                apply_all(engine, is_private=is_private)
-            except MigrationFailedError as error:
-                note = "this happened in a scratch database, which is dropped"
-                raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
-            yield Scratch(engine, second, is_private=is_private), scratch_settings
 
     def _changes(self, database: PostgresqlDatabase, answers: Answers) -> Sequence[Change]:
         """The changes from the migrations to the models, with each question answered."""
@@ -156,6 +148,20 @@ class Draft:
         from dbfoundation.migrations.history import TABLE
 
         return {TABLE, *self.settings.migrate_check_ignore}
+
+
+@contextmanager
+def _opened(
+    settings: Settings, migrations: Path, *, is_private: bool
+) -> Iterator[tuple[Scratch, Settings]]:
+    """A scratch database with every migration, and its settings."""
+    from dbfoundation.migrations.verification import Scratch, apply_all
+
+    with open_scratch(settings, migrations) as (scratch_settings, engine, second):
+        scratch = Scratch(engine, second, is_private=is_private)
+        with explain_scratch_failure(IN_SCRATCH):
+            apply_all(scratch)
+        yield scratch, scratch_settings
 
 
 def ask_person(candidate: Candidate) -> str | None:

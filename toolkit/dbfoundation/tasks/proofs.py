@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from dbfoundation.errors import MigrationFailedError, RefusedError, ServerError, ServerWideError
+from dbfoundation.errors import RefusedError, ServerError, ServerWideError
 from dbfoundation.tasks import rendering
 from dbfoundation.tasks.command import command
-from dbfoundation.tasks.connections import open_scratch
+from dbfoundation.tasks.connections import (
+    IN_SCRATCH,
+    explain_scratch_failure,
+    open_private_server,
+    open_scratch,
+)
 from dbfoundation.tasks.data import run_seeds
 from dbfoundation.tasks.migrations import NAME
 from dbfoundation.tasks.output import print_line, print_lines, report
 from dbfoundation.tasks.project import Project
-from dbfoundation.tasks.signals import end_on_first_signal, ignore_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
     from dbfoundation.migrations.verification import ProofResult, Scratch, Verification
     from dbfoundation.settings import Settings
-    from dbfoundation.url import DatabaseURL
 
 
 @command(
@@ -57,40 +59,23 @@ def _run(proofs: Verification, project: Project, settings: Settings, *, with_see
     """Run the proofs beside the configured database, or on a new one."""
     in_scratch = partial(_in_scratch, project, with_seed=with_seed)
     try:
-        proofs.run(partial(in_scratch, settings, is_private=False))
-    except MigrationFailedError as error:
-        note = "this happened in a scratch database, which is dropped"
-        raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
+        with explain_scratch_failure(IN_SCRATCH):
+            proofs.run(partial(in_scratch, settings, is_private=False))
     except ServerWideError as error:
-        with end_on_first_signal(), _new_server(proofs, settings, error) as server:
-            if server:
-                report(f"{error}\nThe proof goes on with a PostgreSQL of its own.")
-                proofs.run(partial(in_scratch, replace(settings, url=server), is_private=True))
+        with ExitStack() as stack:
+            try:
+                private = stack.enter_context(open_private_server(settings))
+            except ServerError as unavailable:
+                proofs.add(_untried(error, unavailable))
+                return
+            report(f"{error}\nThe proof goes on with a PostgreSQL of its own.")
+            proofs.run(partial(in_scratch, private, is_private=True))
 
 
-@contextmanager
-def _new_server(
-    proofs: Verification, settings: Settings, reason: ServerWideError
-) -> Iterator[DatabaseURL | None]:
-    """The address of a server for the proofs alone; None after a result with the reason."""
+def _untried(error: ServerWideError, unavailable: ServerError) -> ProofResult:
     from dbfoundation.migrations.verification import ProofResult
-    from dbfoundation.server.temporary import temporary_server
 
-    with ExitStack() as stack:
-        server = None
-        try:
-            server = stack.enter_context(temporary_server(settings.url.user)).url
-        except ServerError as error:
-            proofs.add(
-                ProofResult(reason.name, 0, untried=(reason.reason, *f"{error}".split("\n")))
-            )
-        try:
-            yield server
-        except MigrationFailedError as error:
-            note = "this happened on a new server, which has no role but those of the migrations"
-            raise MigrationFailedError(f"{error}\n  {note}") from error.__cause__
-        finally:
-            ignore_signals()
+    return ProofResult(error.name, 0, untried=(error.reason, *f"{unavailable}".split("\n")))
 
 
 @contextmanager

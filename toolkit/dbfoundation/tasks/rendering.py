@@ -69,6 +69,21 @@ def accepted(steps: Sequence[Step]) -> Iterator[str]:
         yield "nothing to accept: the history has this text already"
 
 
+def recorded(steps: Sequence[Step], settings: Settings) -> Iterator[str]:
+    for step in steps:
+        yield f"recorded {step.name}"
+    yield f"{len(steps)} recorded, not run: {settings.url}"
+
+
+def forgotten(names: Sequence[str], settings: Settings) -> Iterator[str]:
+    for name in names:
+        yield f"forgot {name}"
+    if names:
+        yield f"{len(names)} forgotten, not rolled back: {settings.url}"
+    else:
+        yield f"nothing to forget: {settings.url}"
+
+
 def status(steps: Sequence[Step], settings: Settings) -> Iterator[str]:
     for step in steps:
         yield f"{_when(step.applied_at)}  {step.name}"
