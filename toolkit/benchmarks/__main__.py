@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import LIBRARY, checks, migrations, own_tests, peers, rows, sessions
+from benchmarks import LIBRARY, checks, drafts, migrations, own_tests, peers, rows, sessions
 from benchmarks.programs import output_of
 from benchmarks.results import BenchError
 from benchmarks.run import FULL, QUICK, Run, Scope
@@ -68,6 +68,8 @@ def measure(scope: Scope) -> Run:
         adding = rows.Rows(folder, settings, programs, run.results)
         testing = own_tests.OwnTests(folder, settings, run.peers, run.results)
         checking = checks.Checks(settings, run.results)
+        drafting = drafts.Drafts(folder, settings, run.peers, run.results)
+        drafted = drafting.projects(scope.tables, report)
         for number in range(scope.rounds):
             report_case = partial(report, f"round {number + 1} of {scope.rounds}: ")
             migrating.round(number, projects, report_case)
@@ -75,6 +77,7 @@ def measure(scope: Scope) -> Run:
             adding.round(number, scope.rows, report_case)
             testing.round(number, scope.tests, report_case)
             checking.round(number, scope.calls, report_case)
+            drafting.round(number, drafted, report_case)
         checking.close()
         database.close_all()
     return run

@@ -35,6 +35,7 @@ class Scope:
     rows: int
     tests: int
     calls: int
+    tables: tuple[int, ...]  # of a project whose models draft a migration
     has_verdicts: bool
 
 
@@ -45,6 +46,7 @@ FULL = Scope(
     rows=100_000,
     tests=200,
     calls=20_000,
+    tables=(10, 100, 1000),
     has_verdicts=True,
 )
 QUICK = Scope(
@@ -54,6 +56,7 @@ QUICK = Scope(
     rows=10_000,
     tests=20,
     calls=2000,
+    tables=(10,),
     has_verdicts=False,
 )
 

@@ -1,5 +1,6 @@
 """invoke bench: each tool is measured in each case, and a tool that does nothing is an error."""
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import checks, load, own_tests, peers, pools, rows, sessions
+from benchmarks import checks, drafts, load, own_tests, peers, pools, rows, sessions
 from benchmarks.load import CHECK_OUT
 from benchmarks.migrations import WALL, Migrations
 from benchmarks.results import OURS, BenchError, Results
@@ -215,3 +216,35 @@ def test_each_call_of_the_pool_is_measured_in_every_round(checking):
     cases = Counter(figure.case for figure in figures)
     assert cases == {checks.NEW_CONNECTION: 3, checks.CURSOR: 2, checks.CHECK_OUT: 2}
     assert all(len(numbers) == 2 for numbers in figures.values())
+
+
+@pytest.fixture
+def drafting(tmp_path, settings):
+    measured = drafts.Drafts(tmp_path, settings, peers.Peers(), Results())
+    measured.tools = [drafts.Ours]
+    return measured
+
+
+def test_a_draft_is_measured_and_judged_in_every_round(drafting):
+    projects = drafting.projects([2], ignore)
+    for number in range(2):
+        drafting.round(number, projects, ignore)
+    figures = drafting.results.rounds
+    assert {figure.quantity for figure in figures} == {drafts.WALL, drafts.MEMORY}
+    assert all(len(numbers) == 2 for numbers in figures.values())
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("up", "this project: t1.name is character varying(100)"),
+        ("down", "the rollback left t1.name"),
+    ],
+)
+def test_a_draft_that_is_not_applied_or_not_rolled_back_is_an_error(
+    drafting, monkeypatch, method, message
+):
+    projects = drafting.projects([2], ignore)
+    monkeypatch.setattr(drafts.Ours, method, lambda _: ["true"])
+    with pytest.raises(BenchError, match=re.escape(message)):
+        drafting.round(0, projects, ignore)

@@ -12,7 +12,7 @@ from tests.test_ddl import plan_for, run
 
 
 @settings(
-    max_examples=350 if IS_CI else 24,
+    max_examples=350 if IS_CI else 25,
     deadline=None,
     derandomize=not IS_CI,
     suppress_health_check=[*HealthCheck],

@@ -124,6 +124,7 @@ def test_without_a_difference_nothing_is_written(draft):
     assert done.stdout == "the models and the migrations agree: add_more is not needed\n"
 
 
+@only_in_ci
 def test_a_dry_run_prints_the_draft_and_the_proof_and_writes_nothing(declare, draft):
     declare(NOTHING_TO_FILL)
     done, files = draft("--dry-run")
@@ -201,6 +202,7 @@ def test_a_renaming_is_a_question_and_each_answer_is_kept(app, settings, declare
     assert "A rollback cannot restore\n- the values of users.name" in done.stdout
 
 
+@only_in_ci
 def test_a_renamed_table_keeps_its_rows(app, settings, declare, draft, rows):
     declare(NOTHING_TO_FILL, table="members", name="Member")
     done, files = draft()
@@ -231,6 +233,7 @@ def test_an_answer_that_fits_nothing_is_an_error(declare, draft, flags, message)
     assert files == []
 
 
+@only_in_ci
 def test_a_person_answers_at_the_terminal(app, declare, users):
     declare("title = CharField(max_length=100)")
     person, terminal = pty.openpty()
@@ -263,6 +266,7 @@ def test_a_difference_that_has_no_statement_is_named_and_nothing_is_written(
     assert_error(done, "change_users is not written, because its proof failed")
 
 
+@only_in_ci
 def test_the_developers_database_is_not_the_source_and_its_drift_is_reported(
     app, settings, declare, draft
 ):
