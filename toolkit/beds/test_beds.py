@@ -5,12 +5,12 @@ import re
 from beds.bed import DUMP
 from beds.conftest import SUMMARY, connected, counts_of_dump, dump, new_database
 from beds.entries import count_listing
-from beds.source import models_of
 from dbfoundation.migrations.engine import Engine
 from dbfoundation.migrations.stamp import Stamp
 from dbfoundation.migrations.verification import Scratch
 from dbfoundation.schema.catalog import read
 from dbfoundation.schema.drift import find_drift
+from dbfoundation.schema.model_source.source import models_of
 from dbfoundation.server.databases import scratch_database
 
 PLURALS = {"table": "tables", "column": "columns", "index": "indexes", "constraint": "constraints"}

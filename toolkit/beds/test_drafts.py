@@ -3,11 +3,11 @@
 import pytest
 
 from beds.conftest import connected
-from beds.source import models_of
 from dbfoundation.schema.catalog import read, search_path
 from dbfoundation.schema.ddl.facts import read_facts
 from dbfoundation.schema.ddl.plan import plan
 from dbfoundation.schema.drift import find_drift, read_sides
+from dbfoundation.schema.model_source.source import models_of
 from dbfoundation.schema.spelling import compare_as_parsed
 
 # A view, a trigger or a function keeps a table from changing, and is no part of a model.

@@ -4,8 +4,8 @@ import re
 from collections import Counter
 
 from beds.conftest import connected, dump, new_database
-from beds.source import models_of
 from dbfoundation.schema.drift import find_drift
+from dbfoundation.schema.model_source.source import models_of
 
 # What the models use, and cannot create.
 BEFORE = r"""

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from dbfoundation.runtime.prepared import Prepared
     from dbfoundation.runtime.seeding import Row, Seeded, insert_missing
     from dbfoundation.runtime.sessions import SessionStore
+    from dbfoundation.runtime.typed_fields import InSchemaOf, TypedField, TypedForeignKeyField
     from dbfoundation.settings import Settings
 
 __all__ = [
     "AuditTrail",
+    "InSchemaOf",
     "Pool",
     "Prepared",
     "Row",
@@ -26,6 +28,8 @@ __all__ = [
     "SessionStore",
     "Settings",
     "Timestamp6Field",
+    "TypedField",
+    "TypedForeignKeyField",
     "audit_context",
     "generated",
     "insert_missing",
@@ -33,6 +37,7 @@ __all__ = [
 
 _MODULES = {
     "AuditTrail": "runtime.audit",
+    "InSchemaOf": "runtime.typed_fields",
     "Pool": "runtime.pool",
     "Prepared": "runtime.prepared",
     "Row": "runtime.seeding",
@@ -40,6 +45,8 @@ _MODULES = {
     "SessionStore": "runtime.sessions",
     "Settings": "settings",
     "Timestamp6Field": "runtime.fields",
+    "TypedField": "runtime.typed_fields",
+    "TypedForeignKeyField": "runtime.typed_fields",
     "audit_context": "runtime.audit_entry",
     "generated": "runtime.fields",
     "insert_missing": "runtime.seeding",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from beds.names import quote
+from dbfoundation.schema.model_source.names import default_sequence, quote
 
 if TYPE_CHECKING:
-    from beds.tables import Column
+    from dbfoundation.schema.model_source.tables import Column
 
 # The start of each field, with the bracket before its options.
 FIELDS = {
@@ -28,21 +28,33 @@ FIELDS = {
     "uuid": "UUIDField(",
 }
 SERIALS = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}
+AUTO_FIELDS = {"integer": "AutoField(", "bigint": "BigAutoField("}
 LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 IDENTITIES = {"a": "ALWAYS", "d": "BY DEFAULT"}
+
+
+def key_field(column: Column, table: str) -> str | None:
+    """The start of Peewee's own field for a primary key that takes its numbers from a sequence."""
+    if column.sequence != default_sequence(table, column.name) or has_own_options(column):
+        return None
+    if column.identity and column.type == "integer":
+        return f"IdentityField({'generate_always=True, ' if column.identity == 'a' else ''}"
+    return AUTO_FIELDS.get(column.type) if is_serial(column) else None
 
 
 def field_start(column: Column) -> str:
     """The start of a column's field; its options and a bracket follow."""
     if is_serial(column):
-        return f"Column({SERIALS[column.type]!r}, "
+        return f'TypedField("{SERIALS[column.type]}", '
     if column.type in FIELDS:
         return FIELDS[column.type]
     if found := re.fullmatch(r"character varying\((\d+)\)", column.type):
         return f"CharField(max_length={found[1]}, "
     if found := re.fullmatch(r"numeric\((\d+),(\d+)\)", column.type):
         return f"DecimalField({found[1]}, {found[2]}, "
-    return f"Column({column.type!r}, "
+    if column.type == "timestamp(6) without time zone":
+        return "Timestamp6Field("
+    return f"TypedField({literal(column.type)}, "
 
 
 def clause(column: Column) -> str | None:
@@ -71,10 +83,16 @@ def is_serial(column: Column) -> bool:
 
 def has_own_options(column: Column) -> bool:
     """Whether the sequence of a serial column has other options than a new one."""
-    usual = f"INCREMENT 1 MINVALUE 1 MAXVALUE {LARGEST[column.type]} START 1 CACHE 1"
+    usual = f"INCREMENT 1 MINVALUE 1 MAXVALUE {LARGEST.get(column.type)} START 1 CACHE 1"
     return (column.sequence_type, column.sequence_options) != (column.type, usual)
 
 
 def text(sql: str) -> str:
     """SQL as a Python literal; the driver replaces a single percent sign."""
-    return repr(sql.replace("%", "%%"))
+    return literal(sql.replace("%", "%%"))
+
+
+def literal(value: str) -> str:
+    """A text as a Python literal, in double quotes where it needs no escape."""
+    is_plain = value.isprintable() and '"' not in value and "\\" not in value
+    return f'"{value}"' if is_plain else repr(value)

@@ -7,15 +7,46 @@ from typing import TYPE_CHECKING
 
 from peewee import Model
 
-from beds import names
-from beds.column_text import clause, field_start, has_own_options, is_serial, text
-from beds.key_text import actions, definition, end_of, is_in_table, primary_key, simple_keys
-from beds.names import quote
+from dbfoundation.schema.model_source import names
+from dbfoundation.schema.model_source.column_text import (
+    clause,
+    field_start,
+    has_own_options,
+    is_serial,
+    key_field,
+    literal,
+    text,
+)
+from dbfoundation.schema.model_source.key_text import (
+    actions,
+    definition,
+    end_of,
+    is_in_table,
+    primary_key,
+    simple_keys,
+)
+from dbfoundation.schema.model_source.names import quote
+
+IMPORTS = {
+    **dict.fromkeys(
+        (
+            *("SQL", "AutoField", "BigAutoField", "BigIntegerField", "BooleanField", "CharField"),
+            *("DateField", "DateTimeField", "DecimalField", "DoubleField", "FloatField"),
+            *("ForeignKeyField", "IdentityField", "IntegerField", "Model", "NodeList"),
+            *("SmallIntegerField", "TextField", "TimeField", "UUIDField"),
+        ),
+        "peewee",
+    ),
+    **dict.fromkeys(("BinaryJSONField", "DateTimeTZField"), "playhouse.postgres_ext"),
+    **dict.fromkeys(
+        ("InSchemaOf", "Timestamp6Field", "TypedField", "TypedForeignKeyField"), "dbfoundation"
+    ),
+}
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from beds.tables import Column, Constraint, Index, Table
+    from dbfoundation.schema.model_source.tables import Column, Constraint, Index, Table
 
 
 class Writer:
@@ -24,13 +55,14 @@ class Writer:
     A foreign key to a table without a class yet waits for that class.
     """
 
-    def __init__(self, tables: dict[int, Table], home: str, header: str) -> None:
+    def __init__(self, tables: dict[int, Table], home: str, base: str) -> None:
         self.tables = tables
         self.home = home
+        self.base = base
         self.left_out: list[str] = []
         self.written: set[int] = set()
         self.waiting: dict[int, list[tuple[Table, Constraint]]] = {}
-        self.classes = names.class_names(tables.values(), home, re.findall(r"\w+", header))
+        self.classes = names.class_names(tables.values(), home, {*IMPORTS, base})
         self.keys = {oid: self._keys(table) for oid, table in tables.items()}
         self.attributes = {
             oid: names.attributes(table, self.keys[oid]) for oid, table in tables.items()
@@ -46,9 +78,14 @@ class Writer:
         ]
         self.written.add(table.oid)
         meta = [*self._meta(table)]
-        statements = [f"{name}._meta.indexes.append({sql})" for sql in self._statements(table)]
+        statements = [*self._statements(table)]
         gap = [""] * 2 if statements else []
-        return "\n".join([f"class {name}(Model):", *fields, "", *meta, *gap, *statements])
+        start = [
+            f"class {name}({self.base}):",
+            f'    """The table {_in_docstring(table.name)}."""',
+            "",
+        ]
+        return "\n".join([*start, *fields, "", *meta, *gap, *statements])
 
     def _keys(self, table: Table) -> dict[str, Constraint]:
         """The foreign keys that become a field."""
@@ -58,48 +95,74 @@ class Writer:
     def _field(self, table: Table, column: Column) -> str:
         options = "".join(f"{option}, " for option in self._options(table, column))
         key = self.keys[table.oid].get(column.name)
-        if key is None:
-            return f"{field_start(column)}{options}".removesuffix(", ") + ")"
-        if key.target not in self.written:
+        if key and key.target not in self.written:
             self.waiting.setdefault(key.target, []).append((table, key))
-            return f"{field_start(column)}{options}".removesuffix(", ") + ")"
-        words = ", ".join(self._reference(table, column, key))
-        return f"ForeignKey({words}, {options}".removesuffix(", ") + ")"
+        elif key:
+            start = self._reference_start(column, key)
+            words = "".join(f"{word}, " for word in self._reference(table, column, key))
+            return f"{start}{words}{options}".removesuffix(", ") + ")"
+        is_key = primary_key(table) == column.name
+        start = (key_field(column, table.name) if is_key else None) or field_start(column)
+        return f"{start}{options}".removesuffix(", ") + ")"
+
+    def _reference_start(self, column: Column, key: Constraint) -> str:
+        """The start of a foreign key's field, of Peewee's own where that has the column's type."""
+        model, target = self.classes[key.target], self.tables[key.target]
+        (other,) = (it for it in target.columns if it.name == key.target_columns[0])
+        is_plain = other.type == column.type and (
+            not is_serial(other) or (primary_key(target) == other.name and self._is_auto(target))
+        )
+        if is_plain:
+            return f"ForeignKeyField({model}, "
+        return f"TypedForeignKeyField({literal(column.type)}, {model}, "
+
+    def _is_auto(self, table: Table) -> bool:
+        """Whether the primary key is one of Peewee's fields that count."""
+        return any(
+            key_field(column, table.name)
+            for column in table.columns
+            if column.name == primary_key(table)
+        )
 
     def _reference(self, table: Table, column: Column, key: Constraint) -> Iterator[str]:
         """The options of a foreign key's field that are its own."""
-        yield repr(column.type)
-        yield self.classes[key.target]
-        yield f"field={self.attributes[key.target][key.target_columns[0]]!r}"
-        yield f"constraint_name={key.name!r}"
+        if key.target_columns[0] != primary_key(self.tables[key.target]):
+            yield f"field={literal(self.attributes[key.target][key.target_columns[0]])}"
+        if key.name != names.default_foreign_key(table.name, column.name):
+            yield f"constraint_name={literal(key.name)}"
         yield from actions(key)
+        yield "index=False"
+        yield 'backref="+"'
         attributes = self.attributes[table.oid]
         name = attributes[column.name]
         # The second attribute has the value itself.
         usual = f"{name}_id" if name == column.name else column.name
         if usual in attributes.values() or hasattr(Model, usual):
-            yield f"object_id_name={f'{usual}_value'!r}"
+            yield f"object_id_name={literal(f'{usual}_value')}"
 
     def _options(self, table: Table, column: Column) -> Iterator[str]:
         is_key = column.name in self.keys[table.oid]
         if self.attributes[table.oid][column.name] != column.name or (
             is_key and not column.name.endswith("_id")
         ):
-            yield f"column_name={column.name!r}"
+            yield f"column_name={literal(column.name)}"
+        is_primary = primary_key(table) == column.name
+        if is_primary and key_field(column, table.name) and not is_key:
+            return
         if not column.not_null:
             yield "null=True"
-        elif primary_key(table) == column.name:
+        elif is_primary:
             yield "primary_key=True"
         if column.collation:
-            yield f"collation={column.collation!r}"
+            yield f"collation={literal(column.collation)}"
         if sql := clause(column):
             yield f"constraints=[SQL({text(sql)})]"
 
     def _meta(self, table: Table) -> Iterator[str]:
         yield "    class Meta:"
         if table.schema != self.home:
-            yield f"        schema = {table.schema!r}"
-        yield f"        table_name = {table.name!r}"
+            yield f"        schema = {literal(table.schema)}"
+        yield f"        table_name = {literal(table.name)}"
         if primary_key(table) is None:
             yield "        primary_key = False"
         if constraints := [c for c in table.constraints if is_in_table(table, c)]:
@@ -135,13 +198,23 @@ class Writer:
         for column in table.columns:
             yield from self._sequence(table, column)
         if table.unlogged:
-            yield _statement("ALTER TABLE", model, "SET UNLOGGED")
+            yield _statement(model, "ALTER TABLE", model, "SET UNLOGGED")
         for constraint in table.constraints:
             yield from self._constraint(table, constraint)
         for index in table.indexes:
-            yield _statement(_create(index), model, index.definition)
+            yield self._index(table, index)
         for waiting in self.waiting.pop(table.oid, []):
-            yield self._add_key(*waiting)
+            yield self._add_key(self.classes[table.oid], *waiting)
+
+    def _index(self, table: Table, index: Index) -> str:
+        """The statement for an index: of fields where these have all of it, and else of SQL."""
+        model, attributes = self.classes[table.oid], self.attributes[table.oid]
+        fields = _columns_of(index, table)
+        if fields is None:
+            return _statement(model, _create(index), model, index.definition)
+        words = [f"{model}.{attributes[name]}" for name in fields]
+        words += [f"name={literal(index.name)}"] + ["unique=True"] * index.unique
+        return f"{model}.add_index({', '.join(words)})"
 
     def _sequence(self, table: Table, column: Column) -> Iterator[str]:
         """The statements that give a serial column's sequence its name and its options."""
@@ -152,37 +225,39 @@ class Writer:
             return
         model, usual = self.classes[table.oid], names.default_sequence(table.name, column.name)
         if not column.not_null:
-            yield _statement("ALTER TABLE", model, f"ALTER {quote(column.name)} DROP NOT NULL")
+            yield _statement(
+                model, "ALTER TABLE", model, f"ALTER {quote(column.name)} DROP NOT NULL"
+            )
         if column.sequence != usual:
             rename = f"RENAME TO {quote(column.sequence)}"
-            yield _statement("ALTER SEQUENCE", _in_schema(model, usual), rename)
+            yield _statement(model, "ALTER SEQUENCE", _in_schema(model, usual), rename)
         if has_own_options(column):
             options = f"AS {column.sequence_type} {column.sequence_options}"
-            yield _statement("ALTER SEQUENCE", _in_schema(model, column.sequence), options)
+            yield _statement(model, "ALTER SEQUENCE", _in_schema(model, column.sequence), options)
 
     def _constraint(self, table: Table, constraint: Constraint) -> Iterator[str]:
         """The statements for what a field and Meta.constraints do not declare."""
         model = self.classes[table.oid]
         if constraint.storage:
             index = _in_schema(model, constraint.name)
-            yield _statement("ALTER INDEX", index, f"SET ({constraint.storage})")
+            yield _statement(model, "ALTER INDEX", index, f"SET ({constraint.storage})")
         if constraint.type == "c" and not is_in_table(table, constraint):
-            yield _statement("ALTER TABLE", model, f"ADD {definition(constraint)}")
+            yield _statement(model, "ALTER TABLE", model, f"ADD {definition(constraint)}")
         if constraint.type != "f" or constraint in self.keys[table.oid].values():
             return
         if constraint.target not in self.tables:
             self._leave_out(table, f"constraint {constraint.name}", "it refers to a partition")
         elif constraint.target in self.written:
-            yield self._add_key(table, constraint)
+            yield self._add_key(model, table, constraint)
         else:
             self.waiting.setdefault(constraint.target, []).append((table, constraint))
 
-    def _add_key(self, table: Table, key: Constraint) -> str:
-        """The statement that adds a foreign key, where both classes are there."""
+    def _add_key(self, model: str, table: Table, key: Constraint) -> str:
+        """The statement that adds a foreign key, where `model` is the later one of its classes."""
         columns, targets = (", ".join(map(quote, n)) for n in (key.columns, key.target_columns))
         head = f"ADD CONSTRAINT {quote(key.name)} FOREIGN KEY ({columns}) REFERENCES"
         own, target = self.classes[table.oid], self.classes[key.target]
-        return _statement("ALTER TABLE", own, head, target, f"({targets}){end_of(key)}")
+        return _statement(model, "ALTER TABLE", own, head, target, f"({targets}){end_of(key)}")
 
     def _leave_out(self, table: Table, part: str, reason: str) -> None:
         self.left_out.append(f"{table.schema}.{table.name}, {part}: {reason}")
@@ -196,7 +271,25 @@ def _in_schema(model: str, name: str) -> str:
     return f"InSchemaOf({model}, {name!r})"
 
 
-def _statement(*parts: str) -> str:
-    """A statement as a node of Peewee's: SQL at the even places, models and nodes at the odd."""
+def _statement(model: str, *parts: str) -> str:
+    """A statement as a node of Peewee's: SQL at the even places, models and nodes at the odd.
+
+    `model` is the class after whose creation it runs.
+    """
     nodes = [part if n % 2 else f"SQL({text(part)})" for n, part in enumerate(parts)]
-    return f"NodeList(({', '.join(nodes)}))"
+    return f"{model}._meta.indexes.append(NodeList(({', '.join(nodes)})))"
+
+
+def _columns_of(index: Index, table: Table) -> list[str] | None:
+    """The columns of an index that has nothing else; None for any other one."""
+    found = re.fullmatch(r"USING btree \(([^()]+)\)", index.definition)
+    known = {
+        name: column.name for column in table.columns for name in (column.name, quote(column.name))
+    }
+    listed = found[1].split(", ") if found else [""]
+    return [known[name] for name in listed] if all(name in known for name in listed) else None
+
+
+def _in_docstring(name: str) -> str:
+    """A name that ends no docstring and escapes nothing."""
+    return name.replace("\\", "/").replace('"', "'").replace("\n", " ")

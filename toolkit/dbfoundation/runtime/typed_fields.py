@@ -1,4 +1,7 @@
-"""The parts of a generated model for which Peewee has no field: a column of any type."""
+"""Fields for columns of any type, and names in the schema of a model's table.
+
+`models-from-database` writes them where Peewee has no field of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,23 @@ if TYPE_CHECKING:
     from peewee import Context, Model
 
 
-class Column(Field):
-    """A column whose type is the text that the server prints."""
+class TypedField(Field):
+    """A column whose type is the text that the server prints, such as `interval day to second`.
+
+    Values are those of the driver, without a conversion.
+    """
 
     def __init__(self, field_type: str, **options: Any) -> None:  # noqa: ANN401 # Peewee's own
         self.field_type = field_type  # type: ignore[misc] # Peewee reads it of the field
         super().__init__(**options)
 
 
-class ForeignKey(ForeignKeyField):
+class TypedForeignKeyField(ForeignKeyField):
     """A foreign key whose column has a type of its own, not the type of the column it refers to."""
 
     def __init__(self, own_type: str, model: object, **options: Any) -> None:  # noqa: ANN401 # the same
         self.own_type = own_type
-        super().__init__(model, index=False, backref="+", **options)
+        super().__init__(model, **options)
 
     @property
     def field_type(self) -> str:  # type: ignore[override] # ForeignKeyField has it so

@@ -11,7 +11,7 @@ from peewee import Model
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from beds.tables import Table
+    from dbfoundation.schema.model_source.tables import Table
 
 LONGEST = 63  # bytes of a name
 
@@ -50,6 +50,12 @@ def default_sequence(table: str, column: str) -> str:
 def default_primary_key(table: str) -> str:
     """The name that the server gives to a primary key."""
     return table.encode()[: LONGEST - len("_pkey")].decode(errors="ignore") + "_pkey"
+
+
+def default_foreign_key(table: str, column: str) -> str | None:
+    """The name that the server gives to a foreign key; None for one that it shortens."""
+    name = f"{table}_{column}_fkey"
+    return name if len(name.encode()) <= LONGEST else None
 
 
 def quote(name: str) -> str:

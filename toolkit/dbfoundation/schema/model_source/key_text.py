@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from beds.names import default_primary_key, quote
+from dbfoundation.schema.model_source.names import default_primary_key, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from beds.tables import Constraint, Table
+    from dbfoundation.schema.model_source.tables import Constraint, Table
 
 # The end of a foreign key's definition, with only the words that ForeignKeyField can have.
 ACTIONS = re.compile(
@@ -64,9 +64,9 @@ def actions(key: Constraint) -> Iterator[str]:
     assert found  # noqa: S101 # the key is one of simple_keys()
     for name in ("on_delete", "on_update"):
         if found[name]:
-            yield f"{name}={found[name]!r}"
+            yield f'{name}="{found[name]}"'
     if found["deferrable"]:
-        yield f"deferrable={found['initially'] or 'INITIALLY IMMEDIATE'!r}"
+        yield f'deferrable="{found["initially"] or "INITIALLY IMMEDIATE"}"'
 
 
 def end_of(key: Constraint) -> str:

@@ -1,0 +1,128 @@
+"""Peewee models as Python source, made from a live schema so that they create it again exactly.
+
+Each table becomes a class, after the tables that it refers to. A part that its class cannot declare
+is SQL beside the class: a foreign key of several columns, an index, a sequence's options. The
+generated models are for comparing: a table whose key has several columns has no `primary_key`.
+
+Views, types, functions, triggers, rules, policies and comments are no parts of a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import StringIO
+from token import NAME as TOKEN_NAME
+from tokenize import generate_tokens
+from typing import TYPE_CHECKING, Any
+
+from peewee import Model
+
+from dbfoundation.schema.catalog import search_path
+from dbfoundation.schema.model_source.tables import read_tables
+from dbfoundation.schema.model_source.writer import IMPORTS, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from peewee import PostgresqlDatabase
+
+    from dbfoundation.schema.model_source.tables import Table
+
+PRELUDE = '"""Models of existing tables."""'
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The source of the models, and a line for each part of a table that they lack."""
+
+    source: str
+    left_out: list[str]
+
+    def load(self) -> list[type[Model]]:
+        """The classes, in the order of the source."""
+        module: dict[str, Any] = {"__name__": "generated"}
+        exec(compile(self.source, "<models of a live schema>", "exec"), module)  # noqa: S102 # our own text
+        return [
+            value
+            for value in module.values()
+            if isinstance(value, type)
+            and issubclass(value, Model)
+            and value.__module__ == "generated"
+        ]
+
+
+def models_of(
+    database: PostgresqlDatabase,
+    chosen: Collection[str] | None = None,
+    base: tuple[str, str] = ("peewee", "Model"),
+) -> ModelSource:
+    """The models of some tables and of those that they refer to, or of every table.
+
+    Partitions have none. `chosen` are names as the server prints them, `base` is the module and the
+    name of the classes' base.
+    """
+    module, name = base
+    known = {table.oid: table for table in read_tables(database)}
+    home = next(iter(search_path(database)), "public")
+    tables = known if chosen is None else _with_referenced(known, home, chosen)
+    writer = Writer(tables, home, name)
+    classes = [writer.write(table) for table in _ordered(tables)]
+    body = "\n\n\n".join(classes)
+    source = f"{PRELUDE}\n\n{_imports(body, module, name)}\n\n\n{body}\n"
+    return ModelSource(source, writer.left_out)
+
+
+def printed_name(table: Table, home: str) -> str:
+    """The name of a table as a person writes it, with its schema where that is not the home one."""
+    return table.name if table.schema == home else f"{table.schema}.{table.name}"
+
+
+def _with_referenced(
+    known: dict[int, Table], home: str, chosen: Collection[str]
+) -> dict[int, Table]:
+    """The chosen tables, and all that they refer to or inherit from."""
+    tables: dict[int, Table] = {}
+
+    def add(oid: int) -> None:
+        if oid in tables or oid not in known:
+            return
+        tables[oid] = table = known[oid]
+        for other in [*table.parents, *(key.target for key in table.constraints)]:
+            add(other)
+
+    for oid, table in known.items():
+        if printed_name(table, home) in chosen:
+            add(oid)
+    return tables
+
+
+def _imports(body: str, module: str, base: str) -> str:
+    """The import statements for the names that the source uses."""
+    tokens = generate_tokens(StringIO(body).readline)
+    used = {token.string for token in tokens if token.type == TOKEN_NAME}
+    modules = {name: IMPORTS[name] for name in used & IMPORTS.keys()} | {base: module}
+    lines = []
+    for source in ("dbfoundation", "peewee", "playhouse.postgres_ext", module):
+        names = sorted(name for name, place in modules.items() if place == source)
+        if names:
+            lines.append(f"from {source} import {', '.join(names)}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _ordered(tables: dict[int, Table]) -> list[Table]:
+    """The tables, each after those that it refers to; a circle is broken somewhere."""
+    order: list[Table] = []
+    seen: set[int] = set()
+
+    def visit(oid: int) -> None:
+        if oid in seen or oid not in tables:
+            return
+        seen.add(oid)
+        table = tables[oid]
+        for other in [*table.parents, *(constraint.target for constraint in table.constraints)]:
+            visit(other)
+        order.append(table)
+
+    for oid in tables:
+        visit(oid)
+    return order
