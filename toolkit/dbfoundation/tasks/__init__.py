@@ -19,7 +19,7 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 from invoke.collection import Collection  # noqa: E402 # only modules after the line above are kept
 
-from dbfoundation.tasks import data, databases, migrations, proofs, stamping  # noqa: E402 # the same
+from dbfoundation.tasks import data, databases, migrations, models, proofs, stamping  # noqa: E402 # the same
 
 ns = Collection(
     databases.db_up,
@@ -36,6 +36,7 @@ ns = Collection(
     stamping.migrate_stamp,
     migrations.migrate_check,
     proofs.migrate_verify,
+    models.models_from_database,
     data.seed,
     data.sessions_prune,
 )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from dbfoundation.schema.model_source.names import default_sequence, quote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dbfoundation.schema.model_source.tables import Column
 
 # The start of each field, with the bracket before its options.
@@ -27,6 +29,7 @@ FIELDS = {
     "timestamp without time zone": "DateTimeField(",
     "uuid": "UUIDField(",
 }
+WIDTH = 100
 SERIALS = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}
 AUTO_FIELDS = {"integer": "AutoField(", "bigint": "BigAutoField("}
 LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
@@ -96,3 +99,14 @@ def literal(value: str) -> str:
     """A text as a Python literal, in double quotes where it needs no escape."""
     is_plain = value.isprintable() and '"' not in value and "\\" not in value
     return f'"{value}"' if is_plain else repr(value)
+
+
+def call(before: str, words: Sequence[str]) -> str:
+    """A call of the first word with the others, in lines of readable length."""
+    name, *arguments = words
+    line = f"{before}{name}({', '.join(arguments)})"
+    if len(line) <= WIDTH:
+        return line
+    indent = " " * (len(before) - len(before.lstrip()))
+    inner = "".join(f"{indent}    {argument},\n" for argument in arguments)
+    return f"{before}{name}(\n{inner}{indent})"

@@ -36,6 +36,17 @@ def primary_key(table: Table) -> str | None:
     return None
 
 
+def composite_key(table: Table) -> list[str]:
+    """The columns of a primary key of several that CompositeKey declares; empty without one."""
+    for key in table.constraints:
+        if key.type != "p" or len(key.columns) == 1 or key.storage:
+            continue
+        listed = ", ".join(key.columns), ", ".join(map(quote, key.columns))
+        is_plain = key.definition in {f"PRIMARY KEY ({names})" for names in listed}
+        return key.columns if is_plain and key.name == default_primary_key(table.name) else []
+    return []
+
+
 def is_in_table(table: Table, constraint: Constraint) -> bool:
     """Whether a constraint is one of Meta.constraints."""
     if constraint.type == "f" or constraint.definition.endswith(" NOT VALID"):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from peewee import Model
 
 from dbfoundation.schema.catalog import search_path
+from dbfoundation.schema.model_source.column_text import WIDTH, call
 from dbfoundation.schema.model_source.tables import read_tables
 from dbfoundation.schema.model_source.writer import IMPORTS, Writer
 
@@ -33,15 +34,16 @@ PRELUDE = '"""Models of existing tables."""'
 
 @dataclass(frozen=True)
 class ModelSource:
-    """The source of the models, and a line for each part of a table that they lack."""
+    """The text of the models, their tables, and a line for each part that they lack."""
 
-    source: str
+    text: str
+    tables: list[str]
     left_out: list[str]
 
     def load(self) -> list[type[Model]]:
         """The classes, in the order of the source."""
         module: dict[str, Any] = {"__name__": "generated"}
-        exec(compile(self.source, "<models of a live schema>", "exec"), module)  # noqa: S102 # our own text
+        exec(compile(self.text, "<models of a live schema>", "exec"), module)  # noqa: S102 # our own text
         return [
             value
             for value in module.values()
@@ -58,8 +60,8 @@ def models_of(
 ) -> ModelSource:
     """The models of some tables and of those that they refer to, or of every table.
 
-    Partitions have none. `chosen` are names as the server prints them, `base` is the module and the
-    name of the classes' base.
+    Partitions have none. `chosen` are names as printed_name() writes them, `base` is the module and
+    the name of the classes' base.
     """
     module, name = base
     known = {table.oid: table for table in read_tables(database)}
@@ -68,8 +70,14 @@ def models_of(
     writer = Writer(tables, home, name)
     classes = [writer.write(table) for table in _ordered(tables)]
     body = "\n\n\n".join(classes)
-    source = f"{PRELUDE}\n\n{_imports(body, module, name)}\n\n\n{body}\n"
-    return ModelSource(source, writer.left_out)
+    text = f"{PRELUDE}\n\n{_imports(body, module, name)}\n\n\n{body}\n"
+    return ModelSource(text, [printed_name(it, home) for it in tables.values()], writer.left_out)
+
+
+def names_of_tables(database: PostgresqlDatabase) -> list[str]:
+    """The names of the tables that may have a model."""
+    home = next(iter(search_path(database)), "public")
+    return [printed_name(table, home) for table in read_tables(database)]
 
 
 def printed_name(table: Table, home: str) -> str:
@@ -102,11 +110,16 @@ def _imports(body: str, module: str, base: str) -> str:
     used = {token.string for token in tokens if token.type == TOKEN_NAME}
     modules = {name: IMPORTS[name] for name in used & IMPORTS.keys()} | {base: module}
     lines = []
-    for source in ("dbfoundation", "peewee", "playhouse.postgres_ext", module):
-        names = sorted(name for name, place in modules.items() if place == source)
-        if names:
-            lines.append(f"from {source} import {', '.join(names)}")
-    return "\n".join(dict.fromkeys(lines))
+    for source in dict.fromkeys(("dbfoundation", "peewee", "playhouse.postgres_ext", module)):
+        found = (name for name, place in modules.items() if place == source)
+        if names := sorted(found, key=lambda name: (not name.isupper(), name)):
+            line = f"from {source} import {', '.join(names)}"
+            is_long = len(line) > WIDTH
+            lines.append(call(f"from {source} import ", ["", *names]) if is_long else line)
+    own = (
+        [] if module == "peewee" else ["", lines.pop()]
+    )  # a project's module is a group of its own
+    return "\n".join([*lines, *own])
 
 
 def _ordered(tables: dict[int, Table]) -> list[Table]:

@@ -9,6 +9,7 @@ from peewee import Model
 
 from dbfoundation.schema.model_source import names
 from dbfoundation.schema.model_source.column_text import (
+    call,
     clause,
     field_start,
     has_own_options,
@@ -19,6 +20,7 @@ from dbfoundation.schema.model_source.column_text import (
 )
 from dbfoundation.schema.model_source.key_text import (
     actions,
+    composite_key,
     definition,
     end_of,
     is_in_table,
@@ -30,7 +32,15 @@ from dbfoundation.schema.model_source.names import quote
 IMPORTS = {
     **dict.fromkeys(
         (
-            *("SQL", "AutoField", "BigAutoField", "BigIntegerField", "BooleanField", "CharField"),
+            *(
+                "SQL",
+                "AutoField",
+                "BigAutoField",
+                "BigIntegerField",
+                "BooleanField",
+                "CharField",
+                "CompositeKey",
+            ),
             *("DateField", "DateTimeField", "DecimalField", "DoubleField", "FloatField"),
             *("ForeignKeyField", "IdentityField", "IntegerField", "Model", "NodeList"),
             *("SmallIntegerField", "TextField", "TimeField", "UUIDField"),
@@ -73,7 +83,7 @@ class Writer:
         name = self.classes[table.oid]
         attributes = self.attributes[table.oid]
         fields = [
-            f"    {attributes[column.name]} = {self._field(table, column)}"
+            call(f"    {attributes[column.name]} = ", self._field(table, column))
             for column in table.columns
         ]
         self.written.add(table.oid)
@@ -92,18 +102,18 @@ class Writer:
         keys = simple_keys(table)
         return {column: key for column, key in keys.items() if key.target in self.tables}
 
-    def _field(self, table: Table, column: Column) -> str:
-        options = "".join(f"{option}, " for option in self._options(table, column))
-        key = self.keys[table.oid].get(column.name)
+    def _field(self, table: Table, column: Column) -> list[str]:
+        """The field's class, and its arguments."""
+        key, options = self.keys[table.oid].get(column.name), [*self._options(table, column)]
         if key and key.target not in self.written:
             self.waiting.setdefault(key.target, []).append((table, key))
         elif key:
             start = self._reference_start(column, key)
-            words = "".join(f"{word}, " for word in self._reference(table, column, key))
-            return f"{start}{words}{options}".removesuffix(", ") + ")"
+            options = [*self._reference(table, column, key), *options]
+            return [*_class_and_first(start), *options]
         is_key = primary_key(table) == column.name
         start = (key_field(column, table.name) if is_key else None) or field_start(column)
-        return f"{start}{options}".removesuffix(", ") + ")"
+        return [*_class_and_first(start), *options]
 
     def _reference_start(self, column: Column, key: Constraint) -> str:
         """The start of a foreign key's field, of Peewee's own where that has the column's type."""
@@ -142,9 +152,9 @@ class Writer:
 
     def _options(self, table: Table, column: Column) -> Iterator[str]:
         is_key = column.name in self.keys[table.oid]
-        if self.attributes[table.oid][column.name] != column.name or (
-            is_key and not column.name.endswith("_id")
-        ):
+        name = self.attributes[table.oid][column.name]
+        usual = f"{name}_id" if is_key and not name.endswith("_id") else name
+        if column.name != usual:
             yield f"column_name={literal(column.name)}"
         is_primary = primary_key(table) == column.name
         if is_primary and key_field(column, table.name) and not is_key:
@@ -163,9 +173,18 @@ class Writer:
         if table.schema != self.home:
             yield f"        schema = {literal(table.schema)}"
         yield f"        table_name = {literal(table.name)}"
-        if primary_key(table) is None:
+        composite = composite_key(table)
+        if composite:
+            names_ = ", ".join(literal(self.attributes[table.oid][name]) for name in composite)
+            yield f"        primary_key = CompositeKey({names_})"
+        elif primary_key(table) is None:
             yield "        primary_key = False"
-        if constraints := [c for c in table.constraints if is_in_table(table, c)]:
+        constraints = [
+            constraint
+            for constraint in table.constraints
+            if is_in_table(table, constraint) and not (composite and constraint.type == "p")
+        ]
+        if constraints:
             yield "        constraints = ["
             yield from (f"            SQL({text(definition(c))})," for c in constraints)
             yield "        ]"
@@ -176,7 +195,12 @@ class Writer:
 
     def _dependencies(self, table: Table) -> list[str]:
         """The classes before this one that its settings and its statements mention."""
-        keys = [key.target for key in table.constraints if key.target in self.written]
+        fields = self.keys[table.oid].values()
+        keys = [
+            key.target
+            for key in table.constraints
+            if key.target in self.written and key not in fields
+        ]
         waiting = [other.oid for other, _ in self.waiting.get(table.oid, [])]
         oids = {*table.parents, *keys, *waiting} - {table.oid}
         return sorted(self.classes[oid] for oid in oids)
@@ -210,11 +234,14 @@ class Writer:
         """The statement for an index: of fields where these have all of it, and else of SQL."""
         model, attributes = self.classes[table.oid], self.attributes[table.oid]
         fields = _columns_of(index, table)
+        if fields is None and table.schema == self.home:
+            sql = f"{_create(index)} {quote(table.name)} {index.definition}"
+            return call("", [f"{model}.add_index", f"SQL({text(sql)})"])
         if fields is None:
             return _statement(model, _create(index), model, index.definition)
         words = [f"{model}.{attributes[name]}" for name in fields]
         words += [f"name={literal(index.name)}"] + ["unique=True"] * index.unique
-        return f"{model}.add_index({', '.join(words)})"
+        return call("", [f"{model}.add_index", *words])
 
     def _sequence(self, table: Table, column: Column) -> Iterator[str]:
         """The statements that give a serial column's sequence its name and its options."""
@@ -263,6 +290,12 @@ class Writer:
         self.left_out.append(f"{table.schema}.{table.name}, {part}: {reason}")
 
 
+def _class_and_first(start: str) -> list[str]:
+    """The class of a field, and its first arguments if it has some."""
+    name, _, arguments = start.removesuffix(", ").partition("(")
+    return [name, arguments] if arguments else [name]
+
+
 def _create(index: Index) -> str:
     return f"CREATE {'UNIQUE ' * index.unique}INDEX {quote(index.name)} ON"
 
@@ -277,7 +310,7 @@ def _statement(model: str, *parts: str) -> str:
     `model` is the class after whose creation it runs.
     """
     nodes = [part if n % 2 else f"SQL({text(part)})" for n, part in enumerate(parts)]
-    return f"{model}._meta.indexes.append(NodeList(({', '.join(nodes)})))"
+    return call("", [f"{model}._meta.indexes.append", f"NodeList(({', '.join(nodes)}))"])
 
 
 def _columns_of(index: Index, table: Table) -> list[str] | None:
