@@ -93,7 +93,7 @@ class Lines(BaseModel):
         primary_key = CompositeKey("order", "number")
 
 '''
-NAME = '"a ""b"" \'c\' {x} \\ % \n line"'
+NAME = '"a ""b"" \'c\' {x} \\ \n line"'
 NASTY = f"""
 CREATE TABLE {NAME} (
     "import os" serial PRIMARY KEY,
@@ -103,7 +103,7 @@ CREATE TABLE {NAME} (
     "save" text,
     "x'); exit(" text
 );
-CREATE INDEX "I "" \\ %" ON {NAME} ("x'); exit(", lower("from"));
+CREATE INDEX "I "" \\" ON {NAME} ("x'); exit(", lower("from"));
 """
 
 

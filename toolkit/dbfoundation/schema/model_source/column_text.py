@@ -80,8 +80,13 @@ def is_serial(column: Column) -> bool:
         and not column.identity
         and column.type in SERIALS
         and (column.expression or "").startswith("nextval(")
-        and column.sequence in (column.expression or "")
+        and _words(column.sequence) in _words(column.expression or "")
     )
+
+
+def _words(text: str) -> str:
+    """The letters and digits, without the quotes and escapes that SQL writes between them."""
+    return re.sub(r"\W", "", text)
 
 
 def has_own_options(column: Column) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dbfoundation.schema.model_source.tables import Table
 
 LONGEST = 63  # bytes of a name
+OWN = ("_meta", "_schema", "DoesNotExist", "Meta")  # Peewee gives them to each class
 
 
 def class_names(tables: Iterable[Table], home: str, taken: Collection[str]) -> dict[int, str]:
@@ -67,7 +68,7 @@ def _identifier(name: str) -> str:
     name = f"_{name}" if name[0].isdigit() else name
     # A double underscore at the start is a private name of the class.
     name = re.sub(r"^__+", "_", name)
-    return f"{name}_" if iskeyword(name) or hasattr(Model, name) else name
+    return f"{name}_" if iskeyword(name) or name in OWN or hasattr(Model, name) else name
 
 
 def _unused(name: str, used: Collection[str]) -> str:
