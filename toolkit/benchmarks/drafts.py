@@ -53,6 +53,7 @@ class Project:
         self.size = size
         folder.mkdir()
         self.prepare()
+        databases.drop_database(settings)
         databases.create_database(settings)
         self.declare(LENGTHS[0])
         self.run(self.draft())
@@ -78,7 +79,14 @@ class Project:
         """The command that rolls back the second migration."""
 
     def run(self, command: list[str]) -> str:
-        return output_of(f"{self.name}, {self.size} tables", command, cwd=self.folder)
+        name = f"{self.name}, {self.size} tables"
+        return output_of(name, command, cwd=self.folder, env=self.environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        url = self.settings.url
+        address = {"DATABASE_URL": url.render(with_password=True), "PGPASSWORD": url.password}
+        return os.environ | {"APP_ENV": "test"} | address
 
     def lengths(self, first: int) -> Iterable[tuple[int, int]]:
         """The number of each table, and the length of its column."""
@@ -133,7 +141,7 @@ class Ours(Project):
 class OfAlembic(Project):
     name = Alembic.name
     drafts = "alembic/versions"
-    environment = Alembic.environment.replace(
+    script = Alembic.environment.replace(
         "with create_engine", "from models import Base\n\nwith create_engine"
     ).replace("connection=connection,", "connection=connection, target_metadata=Base.metadata,")
     template = (
@@ -150,7 +158,7 @@ class OfAlembic(Project):
             f"sqlalchemy.url = {address}\n"
         )
         (self.folder / self.drafts).mkdir(parents=True)
-        (self.folder / "alembic" / "env.py").write_text(self.environment)
+        (self.folder / "alembic" / "env.py").write_text(self.script)
         (self.folder / "alembic" / "script.py.mako").write_text(self.template)
 
     def declare(self, length: int) -> None:
@@ -267,7 +275,8 @@ def measure(project: Project) -> tuple[float, float]:
             raise BenchError(f"{project.name}: {COLUMN[0]} is {after[COLUMN[0]]}")
         project.run(project.down())
         if different := compare(before, project.objects()):
-            raise BenchError(f"{project.name}: the rollback left {different[0]}")
+            difference = different[0].describe("the schema before", "the one after the rollback")
+            raise BenchError(f"{project.name}: {difference}")
     finally:
         for file in project.files() - files:
             file.unlink()
@@ -279,7 +288,11 @@ def _run_measured(project: Project) -> tuple[float, float]:
     """The milliseconds and the megabytes of the draft's process."""
     started = perf_counter()
     with subprocess.Popen(
-        project.draft(), cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        project.draft(),
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as process:
         output = process.stdout.read() if process.stdout else b""
         _, status, usage = os.wait4(process.pid, 0)

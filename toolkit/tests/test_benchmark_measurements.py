@@ -238,7 +238,7 @@ def test_a_draft_is_measured_and_judged_in_every_round(drafting):
     ("method", "message"),
     [
         ("up", "this project: t1.name is character varying(100)"),
-        ("down", "the rollback left t1.name"),
+        ("down", "this project: t1.name: the schema before has character varying(100)"),
     ],
 )
 def test_a_draft_that_is_not_applied_or_not_rolled_back_is_an_error(
