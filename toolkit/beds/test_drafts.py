@@ -2,7 +2,8 @@
 
 import pytest
 
-from beds.conftest import connected
+from beds.applications import APPLICATIONS
+from beds.conftest import FIRST, connected
 from dbfoundation.schema.catalog import read, search_path
 from dbfoundation.schema.ddl.facts import read_facts
 from dbfoundation.schema.ddl.plan import plan
@@ -47,6 +48,14 @@ FROM pg_constraint JOIN pg_class c ON c.oid = conrelid
 WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND conparentid = 0
 AND pg_constraint.oid::bigint % 3 = 0 AND NOT relispartition
 """
+
+
+pytestmark = pytest.mark.parametrize(
+    "live",
+    [(application, FIRST) for application in APPLICATIONS],
+    ids=lambda param: param[0].name,
+    indirect=True,
+)
 
 
 @pytest.fixture
