@@ -40,7 +40,7 @@ def lint(c: Context) -> None:
 
 @task(help={"quick": "less of everything, in about a minute", "json": "a file for the figures"})
 def bench(c: Context, quick: bool = False, json: str = "") -> None:
-    """Measure the library's speed, side by side with other tools."""
+    """Measure the library's speed, beside other tools."""
     figures = f" --json {quote(str(Path(json).resolve()))}" if json else ""
     run(c, f"benchmarks{' --quick' * quick}{figures}", ROOT / "toolkit")
 

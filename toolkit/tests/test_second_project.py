@@ -184,6 +184,7 @@ def test_every_task_runs_in_a_second_project(shop, port):
     invoke("migrate-up migrate-check migrate-status", "2 applied", "database agree", "0 pending")
     invoke("migrate-redo seed", "1 rolled back, 1 applied", "inserted 4, unchanged 0")
     invoke("migrate-stamp zero migrate-stamp 2 migrate-status", "recorded", "0 pending")
+    invoke("models-from-database", "every table has a model")
     invoke("sessions-prune db-schema", "pruned 1 expired sessions", "title")
     invoke("db-shell", "Pen", stdin="SELECT title FROM products;")
     invoke("migrate-verify --with-seed", "every rollback undoes its migration")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     via="docker, or local for this machine's own programs, whatever has the data",
 )
 def db_up(c: Context, via: str | None = None) -> None:
-    """Start a PostgreSQL at DATABASE_URL, unless one answers."""
+    """Start PostgreSQL at DATABASE_URL, unless one answers."""
     server = _server(Project.of(c), via)
     answer = server.start()
     outcome = "started by" if answer.was_started else "already running:"
@@ -58,7 +58,7 @@ def db_down(c: Context, remove_data: bool = False, yes: bool = False) -> None:
 
 @command(changes=True, yes=YES)
 def db_reset(c: Context, yes: bool = False) -> None:
-    """Drop the development database, create, migrate and seed it."""
+    """Drop, create, migrate and seed the database."""
     from dbfoundation.server.databases import create_database, drop_database
 
     project = Project.of(c)
