@@ -272,8 +272,11 @@ def test_the_developers_database_is_not_the_source_and_its_drift_is_reported(
 ):
     app.invoke("migrate-up")
     execute(settings, "ALTER TABLE audit_log ADD COLUMN mine integer")
+    execute(settings, "CREATE TABLE others (id integer)")
     declare(NOTHING_TO_FILL)
+    app.environment["MIGRATE_CHECK_IGNORE"] = "others"
     done, (file,) = draft()
+    assert "others" not in done.stdout
     assert f"note: audit_log.mine: only {settings.url} has this column" in done.stdout
     assert "mine" not in text_of(app, file)
 
@@ -291,6 +294,21 @@ def test_a_migration_that_changes_the_whole_server_gets_a_server_of_its_own(app,
     done, files = draft()
     assert files == ["005_change_users.py"], done
     assert "The draft is made on a PostgreSQL of its own." in done.stderr
+
+
+@only_in_ci
+def test_a_draft_that_takes_long_reports_its_progress(app, declare, draft):
+    migration = (
+        "def migrate(migrator, database, *, fake=False):\n"
+        '    migrator.sql("SELECT pg_sleep(1.1)")\n\n\n'
+        "def rollback(migrator, database, *, fake=False):\n"
+        "    migrator.noop()\n"
+    )
+    app.write("migrations/004_slow.py", migration)
+    declare(NOTHING_TO_FILL)
+    done, files = draft()
+    assert files == ["005_change_users.py"], done
+    assert done.stderr == "applied 004_slow to a scratch database\n"
 
 
 def test_production_refuses_a_draft(app):

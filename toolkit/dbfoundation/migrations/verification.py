@@ -103,10 +103,13 @@ class Verification:
         self.on_result(result)
 
 
-def apply_all(scratch: Scratch, to: str | None = None) -> list[Step]:
+def apply_all(
+    scratch: Scratch, to: str | None = None, on_step: Callable[[Step], object] | None = None
+) -> list[Step]:
     """Apply every migration, or those up to `to`, on an empty database; returns their steps.
 
-    Raises ServerWideError for a migration that must not run there.
+    `on_step` receives each applied step. Raises ServerWideError for a migration that must not run
+    there.
     """
     with scratch.engine.hold() as (plan, runner):
         if not scratch.is_private:
@@ -114,6 +117,8 @@ def apply_all(scratch: Scratch, to: str | None = None) -> list[Step]:
         steps = plan.steps_up(to, None, allow_out_of_order=False)
         for step in steps:
             run_guarded(runner, runner.apply, step)
+            if on_step:
+                on_step(step)
     return steps
 
 

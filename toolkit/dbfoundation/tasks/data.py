@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from dbfoundation.errors import FoundationError, ProjectError
 from dbfoundation.tasks.command import command, describe_error
 from dbfoundation.tasks.connections import open_pool
 from dbfoundation.tasks.consent import YES, require_own_server
-from dbfoundation.tasks.output import print_line, report
+from dbfoundation.tasks.output import Progress, print_line
 from dbfoundation.tasks.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from invoke.context import Context
 
     from dbfoundation.runtime.seeding import Seeded
@@ -44,7 +41,11 @@ def sessions_prune(c: Context) -> None:
             f"{project.names['models']}: no model has the columns of sessions, sid, sess and expire"
         )
     with open_pool(project.pool(), settings):
-        pruned = sum(SessionStore(model).prune(on_batch=_report_rows()) for model in models)
+        progress = Progress()
+        pruned = sum(
+            SessionStore(model).prune(on_batch=lambda n: progress(f"pruned {n} sessions so far"))
+            for model in models
+        )
     print_line(f"pruned {pruned} expired sessions: {settings.url}")
 
 
@@ -69,16 +70,3 @@ def run_seeds(project: Project, settings: Settings) -> Seeded:
             "Fix: return the result of insert_missing()."
         )
     return seeded
-
-
-def _report_rows() -> Callable[[int], None]:
-    """A callback that reports the number of deleted rows once a second."""
-    reported = monotonic()
-
-    def on_batch(total: int) -> None:
-        nonlocal reported
-        if monotonic() - reported > 1:
-            report(f"pruned {total} sessions so far")
-            reported = monotonic()
-
-    return on_batch

@@ -31,13 +31,21 @@ from dbfoundation.tasks.connections import (
     open_scratch,
 )
 from dbfoundation.tasks.data import run_seeds
-from dbfoundation.tasks.output import ask, is_interactive, print_line, print_lines, report
+from dbfoundation.tasks.output import (
+    Progress,
+    ask,
+    is_interactive,
+    print_line,
+    print_lines,
+    report,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from peewee import PostgresqlDatabase
 
+    from dbfoundation.migrations.step import Step
     from dbfoundation.migrations.verification import ProofResult, Scratch
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.schema.ddl.candidates import Candidate
@@ -53,6 +61,7 @@ class Draft:
     def __init__(self, project: Project, name: str) -> None:
         self.project = project
         self.name = name
+        self.progress = Progress()
         self.settings = project.settings().for_migrations()
         if self.settings.app_env == "production":
             raise RefusedError(
@@ -67,9 +76,10 @@ class Draft:
         from dbfoundation.migrations.draft import draft_files
         from dbfoundation.migrations.files import new_names, write
 
-        new_names(self.project.migrations, self.name)
+        new_names(self.project.migrations, self.name)  # an existing name is an error at once
         with self._migrated() as (scratch, copy, scratch_settings):
             print_lines(self._drift_of(scratch.engine.database))
+            self.progress("comparing the result of the migrations with the models")
             changes = self._changes(scratch.engine.database, answers)
             files = draft_files(changes)
             if not files:
@@ -78,6 +88,7 @@ class Draft:
             names = new_names(copy, self.name, [file.suffix for file in files])
             for new, file in zip(names, files, strict=True):
                 write(copy, new, file.text(self.name, with_todo=False))
+            self.progress("proving the draft")
             has_todo = any(file.has_todo for file in files)
             seed = None if has_todo else partial(run_seeds, self.project, scratch_settings)
             problems = self._prove(replace(scratch, seed=seed))
@@ -106,12 +117,28 @@ class Draft:
             folder = stack.enter_context(TemporaryDirectory(prefix="draft-"))
             copy = copytree(self.project.migrations, Path(folder) / "migrations")
             try:
-                opened = stack.enter_context(_opened(self.settings, copy, is_private=False))
+                opened = stack.enter_context(self._opened(self.settings, copy, is_private=False))
             except ServerWideError as error:
                 private = stack.enter_context(open_private_server(self.settings))
                 report(f"{error}\nThe draft is made on a PostgreSQL of its own.")
-                opened = stack.enter_context(_opened(private, copy, is_private=True))
+                opened = stack.enter_context(self._opened(private, copy, is_private=True))
             yield opened[0], copy, opened[1]
+
+    @contextmanager
+    def _opened(
+        self, settings: Settings, migrations: Path, *, is_private: bool
+    ) -> Iterator[tuple[Scratch, Settings]]:
+        """A scratch database with every migration, and its settings."""
+        from dbfoundation.migrations.verification import Scratch, apply_all
+
+        with open_scratch(settings, migrations) as (scratch_settings, engine, second):
+            scratch = Scratch(engine, second, is_private=is_private)
+            with explain_scratch_failure(IN_SCRATCH):
+                apply_all(scratch, on_step=self._report_step)
+            yield scratch, scratch_settings
+
+    def _report_step(self, step: Step) -> None:
+        self.progress(f"applied {step.name} to a scratch database")
 
     def _changes(self, database: PostgresqlDatabase, answers: Answers) -> Sequence[Change]:
         """The changes from the migrations to the models, with each question answered."""
@@ -137,31 +164,27 @@ class Draft:
             folder = self.project.migrations
             with open_engine(self.settings, folder, only_reads=True) as engine:
                 is_migrated = all(step.applied for step in engine.plan().steps)
-                different = _compare(engine.database, migrated) if is_migrated else []
+                different = self._compare(engine.database, migrated) if is_migrated else []
         except DatabaseError:  # no such database yet
             return
         for difference in different:
             yield f"note: {difference.describe(f'{self.settings.url}', 'the migrations')}"
+
+    def _compare(self, live: PostgresqlDatabase, migrated: PostgresqlDatabase) -> list[Difference]:
+        from dbfoundation.schema.catalog import read, search_path
+        from dbfoundation.schema.ignored import without_ignored
+        from dbfoundation.schema.spelling import compare_as_parsed
+
+        left, right = (
+            without_ignored(read(database), self._ignored) for database in (live, migrated)
+        )
+        return compare_as_parsed(migrated, left, right, search_path(migrated)[:1])
 
     @property
     def _ignored(self) -> set[str]:
         from dbfoundation.migrations.history import TABLE
 
         return {TABLE, *self.settings.migrate_check_ignore}
-
-
-@contextmanager
-def _opened(
-    settings: Settings, migrations: Path, *, is_private: bool
-) -> Iterator[tuple[Scratch, Settings]]:
-    """A scratch database with every migration, and its settings."""
-    from dbfoundation.migrations.verification import Scratch, apply_all
-
-    with open_scratch(settings, migrations) as (scratch_settings, engine, second):
-        scratch = Scratch(engine, second, is_private=is_private)
-        with explain_scratch_failure(IN_SCRATCH):
-            apply_all(scratch)
-        yield scratch, scratch_settings
 
 
 def ask_person(candidate: Candidate) -> str | None:
@@ -181,15 +204,3 @@ def _stop_at_problem(result: ProofResult) -> None:
     """Raise DraftError for a faulty result: the scratch database is not as it was."""
     if result.problems:
         raise DraftError("\n".join(result.problems))
-
-
-def _compare(live: PostgresqlDatabase, migrated: PostgresqlDatabase) -> list[Difference]:
-    from dbfoundation.migrations.history import TABLE
-    from dbfoundation.schema.catalog import read, search_path
-    from dbfoundation.schema.spelling import compare_as_parsed
-
-    left, right = (
-        [thing for thing in read(database) if TABLE not in (thing.name, thing.table)]
-        for database in (live, migrated)
-    )
-    return compare_as_parsed(migrated, left, right, search_path(migrated)[:1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ def print_json(value: object) -> None:
 def report(line: str) -> None:
     """Print progress."""
     _print(line, sys.stderr)
+
+
+class Progress:
+    """Reports what a task does at present: not in its first second, and once a second after it."""
+
+    def __init__(self) -> None:
+        self.reported = monotonic()
+
+    def __call__(self, text: str) -> None:
+        if monotonic() - self.reported > 1:
+            report(text)
+            self.reported = monotonic()
 
 
 def is_interactive() -> bool:
