@@ -271,6 +271,17 @@ def test_a_serial_column_and_an_identity_continue_after_each_other(database, is_
     assert database.execute_sql(insert).fetchall() == [(5,), (6,)]
 
 
+def test_a_column_that_is_generated_no_more_keeps_its_values(database):
+    sides = [
+        "CREATE TABLE t (c int, d int GENERATED ALWAYS AS (c * 2) STORED); CREATE INDEX i ON t (d)",
+        "CREATE TABLE t (c int, d bigint NOT NULL); CREATE INDEX i ON t (d)",
+    ]
+    source, target = (objects_of(database, statements) for statements in sides)
+    create(database, f"{sides[0]}; INSERT INTO t (c) VALUES (21)")
+    make(database, plan(source, target, (), facts_of(database)))
+    assert database.execute_sql("SELECT d FROM t").fetchall() == [(42,)]
+
+
 def test_only_the_parts_of_a_replaced_column_are_built_again(database):
     sides = [
         f"CREATE TABLE t (c int GENERATED ALWAYS AS (cc * {number}) STORED, cc int); "

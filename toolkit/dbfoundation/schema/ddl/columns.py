@@ -76,6 +76,21 @@ def drop(column: SchemaObject, side: Side) -> Change:
     return Change(phase, f"ALTER TABLE {table} DROP COLUMN {name}", tuple(undo), lost=lost)
 
 
+def may_stay(before: SchemaObject, after: SchemaObject) -> bool:
+    """Whether a column that is generated no more has values of its own."""
+    return before.details.get("generation", "").endswith(" STORED") and (
+        "generation" not in after.details
+    )
+
+
+def stop_generating(before: SchemaObject, dropped: Change) -> tuple[SchemaObject, Change]:
+    """The column as a plain one, and the change; `dropped` is the change that drops the column."""
+    details = {name: text for name, text in before.details.items() if name != "generation"}
+    statement = f"ALTER TABLE {before.table} ALTER COLUMN {column_name(before)} DROP EXPRESSION"
+    change = Change(Phase.DROP_GENERATED, statement, (dropped.sql, *dropped.undo))
+    return replace(before, details=details), change
+
+
 def set_not_null(column: SchemaObject, todo: str = "") -> Iterator[Change]:
     """NOT NULL for a column of a table in use: a check is validated first, without a long lock."""
     table, name = column.table, column_name(column)

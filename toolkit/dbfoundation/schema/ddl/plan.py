@@ -191,8 +191,13 @@ class Planner:
                 yield from columns.add(column, self.target, self.facts.constants.get(name))
 
     def _replace(self, before: SchemaObject, after: SchemaObject) -> Iterator[Change]:
-        """Drop a generated column, and add it again."""
+        """Drop a generated column and add it again, or let it keep its values as a plain one."""
         dropped = columns.drop(before, self.source)
+        if columns.may_stay(before, after):
+            stayed, change = columns.stop_generating(before, dropped)
+            yield change
+            yield from columns.change(stayed, after, self.source, self.target, self.facts.casts)
+            return
         yield Change(Phase.DROP_GENERATED, dropped.sql, dropped.undo, lost=dropped.lost)
         for change in columns.add(after, self.target, self.facts.constants.get(after.name)):
             phase = Phase.ADD_GENERATED if change.phase == Phase.ADD_COLUMN else change.phase
