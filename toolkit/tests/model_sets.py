@@ -79,7 +79,7 @@ def model_sets(draw):
                 body[f"other{number}"] = key
         checks = []
         if draw(st.booleans()):
-            checks = [Check(f"id > {draw(st.integers(0, 2))}", name="id_is_large")]
+            checks = [Check(f"id > {draw(st.integers(-2, 0))}", name="id_is_large")]
         meta = type(
             "Meta", (), {"table_name": table, "constraints": checks, "legacy_table_names": False}
         )

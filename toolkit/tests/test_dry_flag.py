@@ -7,7 +7,7 @@ from tests.support import assert_error, execute, tables
 
 READING = {"db-schema", "migrate-status", "migrate-check"}
 DRY_RUNS = {"migrate-up", "migrate-down", "migrate-redo"}
-FILES = {"migrate-create"}  # its dry run is about files
+FILES = {"migrate-create", "models-from-database"}  # their dry run is about files
 NAMES = {name.replace("_", "-") for name in ns.task_names}
 ARGUMENTS = {"migrate-accept": ["001"], "migrate-stamp": ["001"]}
 
@@ -57,6 +57,15 @@ def test_the_flag_lets_migrate_create_write_no_file(migrated_app):
     done = migrated_app.invoke("--dry", "migrate-create", "more")
     assert (done.returncode, done.stdout) == (0, "would create migrations/004_more.py\n")
     assert sorted((migrated_app.folder / "migrations").iterdir()) == before
+
+
+def test_the_flag_lets_models_from_database_write_no_file(migrated_app, settings):
+    execute(settings, "CREATE TABLE users (id integer)")
+    before = sorted((migrated_app.folder / "models").iterdir())
+    done = migrated_app.invoke("--dry", "models-from-database", "--write", "users")
+    assert done.returncode == 0, done
+    assert "class Users(BaseModel):" in done.stdout
+    assert sorted((migrated_app.folder / "models").iterdir()) == before
 
 
 def test_the_variable_of_invoke_means_the_same(migrated_app, settings):
