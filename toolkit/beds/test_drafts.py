@@ -11,14 +11,20 @@ from dbfoundation.schema.drift import find_drift, read_sides
 from dbfoundation.schema.model_source.source import models_of
 from dbfoundation.schema.spelling import compare_as_parsed
 
-# A view, a trigger or a function keeps a table from changing, and is no part of a model.
+# A view, a trigger or a function of rows keeps a table from changing, and is no part of a model.
 DEPENDENT = """
 SELECT format('DROP %s IF EXISTS %s CASCADE',
     CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END, c.oid::regclass)
 FROM pg_class c WHERE relkind IN ('v', 'm') AND relnamespace NOT IN (
     SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_' OR nspname = 'information_schema'
 ) AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
-UNION ALL SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass)
+UNION ALL SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure)
+FROM pg_proc p WHERE EXISTS (
+    SELECT FROM pg_depend d JOIN pg_type t ON t.oid = d.refobjid
+    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+    AND d.refclassid = 'pg_type'::regclass AND t.typrelid <> 0
+)
+UNION ALL SELECT format('DROP TRIGGER IF EXISTS %I ON %s', tgname, tgrelid::regclass)
 FROM pg_trigger WHERE NOT tgisinternal AND tgparentid = 0
 """
 # Each of them changes as many tables as it can.

@@ -153,6 +153,15 @@ def test_a_table_brings_those_that_it_refers_to(generate):
     ]
 
 
+def test_tables_that_refer_to_each_other_agree(generate):
+    done = generate(
+        "CREATE TABLE one (id serial PRIMARY KEY, two_id integer, one_id integer REFERENCES one);"
+        "CREATE TABLE two (id serial PRIMARY KEY, one_id integer REFERENCES one);"
+        "ALTER TABLE one ADD FOREIGN KEY (two_id) REFERENCES two DEFERRABLE"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+
+
 def test_names_and_values_from_the_database_run_nothing(generate):
     done = generate(NASTY)
     assert (done.returncode, done.stderr) == (0, ""), done

@@ -151,7 +151,8 @@ class Writer:
             yield f"object_id_name={literal(f'{usual}_value')}"
 
     def _options(self, table: Table, column: Column) -> Iterator[str]:
-        is_key = column.name in self.keys[table.oid]
+        key = self.keys[table.oid].get(column.name)
+        is_key = key is not None and key.target in self.written
         name = self.attributes[table.oid][column.name]
         usual = f"{name}_id" if is_key and not name.endswith("_id") else name
         if column.name != usual:
