@@ -109,7 +109,7 @@ def test_a_changed_schema_becomes_the_models_and_is_restored(database):
     execute_each(database, CHANGES)
     before = read(database)
     changes = plan_to(database, models)
-    assert len(changes) > len(models)
+    assert changes
     make(database, changes)
     assert find_drift(database, models, ()) == []
     undo(database, changes)

@@ -162,6 +162,14 @@ def test_tables_that_refer_to_each_other_agree(generate):
     assert (done.returncode, done.stderr) == (0, ""), done
 
 
+def test_a_btree_of_jsonb_stays_one(generate):
+    done = generate(
+        "CREATE TABLE notes (id serial PRIMARY KEY, data jsonb NOT NULL);"
+        "CREATE UNIQUE INDEX notes_data ON notes (data)"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+
+
 def test_names_and_values_from_the_database_run_nothing(generate):
     done = generate(NASTY)
     assert (done.returncode, done.stderr) == (0, ""), done

@@ -315,10 +315,16 @@ def _statement(model: str, *parts: str) -> str:
 
 
 def _columns_of(index: Index, table: Table) -> list[str] | None:
-    """The columns of an index that has nothing else; None for any other one."""
+    """The columns of an index that has nothing else; None for any other one.
+
+    Peewee makes a GIN index of a jsonb field, whatever the index says.
+    """
     found = re.fullmatch(r"USING btree \(([^()]+)\)", index.definition)
     known = {
-        name: column.name for column in table.columns for name in (column.name, quote(column.name))
+        name: column.name
+        for column in table.columns
+        if column.type != "jsonb"
+        for name in (column.name, quote(column.name))
     }
     listed = found[1].split(", ") if found else [""]
     return [known[name] for name in listed] if all(name in known for name in listed) else None
