@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADER = re.compile(r"(?:#|--|//) (\S+?)(, at the end)?\n")
 EXIT_CODE = re.compile(r"# exit code (\d+)$")
+# A draft that takes more than a second prints its progress, too.
+PROGRESS = re.compile(
+    r"^(applied \w+ to a scratch database|comparing the result of .*|proving the draft)\n",
+    re.MULTILINE,
+)
 # What differs between two runs of a command.
 VARIABLE = {
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d": "a time",
@@ -99,6 +104,7 @@ def run_command(command: Command, folder: Path, environment: dict[str, str]) -> 
 
 def normalize(output: str) -> str:
     """The output with a name in place of everything that may differ."""
+    output = PROGRESS.sub("", output)
     for pattern, name in VARIABLE.items():
         output = re.sub(pattern, f"<{name}>", output)
     return output
