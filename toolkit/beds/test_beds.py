@@ -13,6 +13,7 @@ from dbfoundation.schema.drift import find_drift
 from dbfoundation.schema.model_source.source import models_of
 from dbfoundation.server.databases import scratch_database
 
+POPULATED = "SELECT bool_and(relispopulated) FROM pg_class WHERE relkind = 'm'"
 PLURALS = {"table": "tables", "column": "columns", "index": "indexes", "constraint": "constraints"}
 
 MIGRATION = """
@@ -60,7 +61,11 @@ def test_a_listing_has_as_many_objects_of_each_kind_as_the_dump(live, tmp_path, 
 def test_the_dump_is_recorded_as_the_first_migration_of_its_database(live, tmp_path):
     text = live.server.run("pg_dump", *DUMP, database=live.settings)
     text = re.sub(r"^\\.*", "", text, flags=re.MULTILINE)  # commands of psql
-    text = text.replace("WITH NO DATA", "WITH DATA")  # of a materialized view
+    # pg_dump writes so of each materialized view; those of a loaded dump have no data.
+    with connected(live.settings) as database:
+        ((is_populated,),) = database.execute_sql(POPULATED).fetchall()
+    if is_populated:
+        text = text.replace("WITH NO DATA", "WITH DATA")
     (tmp_path / "001_adopted.py").write_text(MIGRATION.format(text.replace("%", "%%")))
     with scratch_database(live.settings) as empty, connected(live.settings) as database:
         stamp = Stamp(Engine(database, tmp_path), "001", ())
