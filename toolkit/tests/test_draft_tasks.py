@@ -152,6 +152,7 @@ def test_an_index_of_a_table_in_use_is_a_second_file_outside_of_a_transaction(
     assert execute(settings, "SELECT count(*)::int FROM users") == [(3,)]
 
 
+@only_in_ci
 @pytest.mark.parametrize(
     "case",
     [
@@ -216,6 +217,7 @@ def test_a_renamed_table_keeps_its_rows(app, settings, declare, draft, rows):
     assert execute(settings, f"SELECT count(*)::int FROM {rows}") == [(2,)]
 
 
+@only_in_ci
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -225,6 +225,7 @@ def test_zero_without_a_history_has_nothing_to_do_and_creates_none(app, settings
 # Several at once, with real processes
 
 
+@only_in_ci
 def test_of_two_at_once_one_records_and_the_other_has_nothing_to_do(existing, settings):
     for _ in range(rounds(5)):
         ended = [existing.start("migrate-stamp", "3") for _ in range(2)]
@@ -279,6 +280,7 @@ def test_a_signal_drops_the_scratch_database_and_records_nothing(sleeping, setti
     assert history(settings) == []
 
 
+@only_in_ci
 def test_a_locked_table_is_named_and_nothing_is_recorded(existing, settings, db):
     existing.invoke("migrate-stamp", "1", "--anyway")
     with db.atomic():
