@@ -291,3 +291,31 @@ def test_only_the_parts_of_a_replaced_column_are_built_again(database):
     changes = plan(*(objects_of(database, side) for side in sides), (), facts_of(database))
     assert not [change.sql for change in changes if "two" in change.sql]
     assert [change.sql for change in changes if "one" in change.sql]
+
+
+DROPPED = {
+    "of a table in use": ("CREATE TABLE t (a int, b int)", True),
+    "of a column that is dropped": ("CREATE TABLE t (b int)", False),
+    "of a column with another type": ("CREATE TABLE t (a bigint, b int)", False),
+    "whose name an index of a new table takes": (
+        "CREATE TABLE t (a int, b int); CREATE TABLE u (a int); CREATE INDEX i ON u (a)",
+        False,
+    ),
+    "whose name a new table takes": (
+        "CREATE TABLE t (a int, b int); CREATE TABLE i (a int)",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("after", "is_online"), DROPPED.values(), ids=DROPPED)
+def test_an_index_is_dropped_and_restored_without_a_lock_where_that_is_possible(
+    database, after, is_online
+):
+    before = "CREATE TABLE t (a int, b int); CREATE INDEX i ON t (a)"
+    source, target = (objects_of(database, statements) for statements in (before, after))
+    changes = plan(source, target, (), facts_of(database))
+    (drop,) = (change for change in changes if change.sql.startswith("DROP INDEX"))
+    texts = [drop.sql, *drop.undo]
+    assert all((" CONCURRENTLY " in text) is is_online for text in texts)
+    assert drop.is_online is is_online

@@ -40,6 +40,7 @@ class Phase(IntEnum):
     ONLINE_INDEX = auto()
     ONLINE_CONSTRAINT = auto()
     ONLINE_FOREIGN_KEY = auto()
+    ONLINE_DROP_INDEX = auto()  # after the one that replaces it
 
 
 ONLINE = Phase.ONLINE_NOT_NULL

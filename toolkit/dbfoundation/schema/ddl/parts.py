@@ -89,10 +89,20 @@ def _locks(part: SchemaObject) -> str:
 
 
 def _add_index(index: SchemaObject) -> Iterator[Change]:
-    create = INDEX.sub(
+    drop = drop_statement(index, concurrently=True)
+    yield Change(Phase.ONLINE_INDEX, _add_concurrently(index), (drop,))
+
+
+def drop_index_online(index: SchemaObject) -> Change:
+    """The form that neither writers nor readers of the table wait for, also when it is undone."""
+    drop = drop_statement(index, concurrently=True)
+    return Change(Phase.ONLINE_DROP_INDEX, drop, (_add_concurrently(index),))
+
+
+def _add_concurrently(index: SchemaObject) -> str:
+    return INDEX.sub(
         lambda found: f"{found[0]}CONCURRENTLY IF NOT EXISTS ", index.details["definition"], count=1
     )
-    yield Change(Phase.ONLINE_INDEX, create, (drop_statement(index, concurrently=True),))
 
 
 def _add_validated(constraint: SchemaObject) -> Iterator[Change]:

@@ -46,6 +46,10 @@ class Planner:
         self.gone = [name for name in source.tables if name not in target.tables]
         self.kept = [name for name in target.tables if name in source.tables]
         self.replaced = {name: self._replaced_columns(name) for name in self.kept}
+        self.taken = {
+            *(part for name in target.tables for part in self._parts_of(target, name)),
+            *(name.removeprefix(qualifier(name)) for name in [*target.tables, *target.sequences]),
+        }  # the names of the target's relations and constraints, without their schemas
 
     def changes(self) -> Iterator[Change]:
         yield from self._schemas()
@@ -148,10 +152,26 @@ class Planner:
             before, after = self._parts_of(self.source, table), self._parts_of(self.target, table)
             is_partitioned = self.target.is_partitioned(table)
             for name, thing in before.items():
-                if after.get(name) != thing or self._is_affected(thing, table):
+                if self._may_stay_until_the_end(thing, table):
+                    yield parts.drop_index_online(thing)
+                elif after.get(name) != thing or self._is_affected(thing, table):
                     yield parts.drop(thing)
             for thing in self._added(table):
                 yield from parts.add_online(thing, is_partitioned=is_partitioned)
+
+    def _may_stay_until_the_end(self, index: SchemaObject, table: str) -> bool:
+        """Whether an index that the target does not have is in the way of no other change."""
+        before, after = self.source.columns[table], self.target.columns[table]
+        return (
+            index.kind == "index"
+            and index.name not in self.taken
+            and not self.source.is_partitioned(table)
+            and not any(
+                mentions(index, column_name(column))
+                for name, column in before.items()
+                if after.get(name) != column
+            )
+        )
 
     def _replaced_columns(self, table: str) -> set[str]:
         """The generated columns, before or after, that have to be dropped and added again."""
@@ -245,11 +265,6 @@ class Planner:
         return "identity" in column.details or sequences.serial_of(column, side) is not None
 
     def _dropped_tables(self) -> Iterator[Change]:
-        taken = {
-            thing.name
-            for name in [*self.new, *self.kept]
-            for thing in self._parts_of(self.target, name).values()
-        }
         dropped: set[str] = set()
         for name in reversed(_ordered(self.gone, self.source)):
             constraints = self.source.constraints[name].values()
@@ -263,7 +278,7 @@ class Planner:
             restored = [tables.create(self.source.tables[name], self.source, first)]
             restored += [parts.add_statement(index) for index in self.source.indexes[name].values()]
             yield from (parts.drop(thing) for thing in constraints if thing.name in first)
-            is_early = bool(taken & {*self._parts_of(self.source, name)})
+            is_early = bool(self.taken & {*self._parts_of(self.source, name)})
             yield Change(
                 Phase.DROP_TABLE_EARLY if is_early else Phase.DROP_TABLE,
                 f"DROP TABLE {name}",
