@@ -162,6 +162,34 @@ def test_tables_that_refer_to_each_other_agree(generate):
     assert (done.returncode, done.stderr) == (0, ""), done
 
 
+def test_a_reference_to_its_own_table_is_a_field(generate):
+    done = generate(
+        "CREATE TABLE staff (id serial PRIMARY KEY, code varchar(9) UNIQUE,"
+        "boss_id integer REFERENCES staff,"
+        "deputy_id varchar(9) NOT NULL REFERENCES staff (code),"
+        "wide_id bigint NOT NULL REFERENCES staff)"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert (
+        '    boss = ForeignKeyField("self", index=False, backref="+", null=True)\n'
+        '    deputy = ForeignKeyField("self", field="code", index=False, backref="+")\n'
+        '    wide = TypedForeignKeyField("bigint", "self", index=False, backref="+")\n'
+    ) in done.stdout
+    assert "ALTER TABLE" not in done.stdout
+
+
+def test_a_key_that_no_create_table_can_have_is_added_after_its_index(generate):
+    done = generate(
+        "CREATE TABLE staff (id integer PRIMARY KEY REFERENCES staff, code text, boss text,"
+        "one integer UNIQUE, two integer UNIQUE REFERENCES staff (one));"
+        "CREATE UNIQUE INDEX staff_code ON staff (code);"
+        "ALTER TABLE staff ADD FOREIGN KEY (boss) REFERENCES staff (code),"
+        "ADD FOREIGN KEY (one) REFERENCES staff (two)"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "boss = TextField(null=True)" in done.stdout
+
+
 def test_a_btree_of_jsonb_stays_one(generate):
     done = generate(
         "CREATE TABLE notes (id serial PRIMARY KEY, data jsonb NOT NULL);"

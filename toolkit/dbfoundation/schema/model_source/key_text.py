@@ -64,9 +64,20 @@ def simple_keys(table: Table) -> dict[str, Constraint]:
         for key in table.constraints
         if key.type == "f"
         and len(key.columns) == 1
-        and key.target != table.oid
         and ACTIONS.fullmatch(end_of(key))
+        and (key.target != table.oid or _is_in_create_table(table, key))
     }
+
+
+def _is_in_create_table(table: Table, key: Constraint) -> bool:
+    """Whether CREATE TABLE can have a key to its own table, where no unique index exists yet.
+
+    A column that refers to its own table has no type of its own for Peewee, which would look for
+    that in a circle.
+    """
+    of_target = [it for it in table.constraints if it.columns == key.target_columns]
+    is_unique = any(it.type in ("p", "u") for it in of_target)
+    return is_unique and not any(it.target == table.oid for it in of_target)
 
 
 def actions(key: Constraint) -> Iterator[str]:

@@ -82,11 +82,11 @@ class Writer:
         """The class of a table, with the statements that follow it."""
         name = self.classes[table.oid]
         attributes = self.attributes[table.oid]
+        self.written.add(table.oid)  # its fields may refer to itself
         fields = [
             call(f"    {attributes[column.name]} = ", self._field(table, column))
             for column in table.columns
         ]
-        self.written.add(table.oid)
         meta = [*self._meta(table)]
         statements = [*self._statements(table)]
         gap = [""] * 2 if statements else []
@@ -108,16 +108,17 @@ class Writer:
         if key and key.target not in self.written:
             self.waiting.setdefault(key.target, []).append((table, key))
         elif key:
-            start = self._reference_start(column, key)
+            start = self._reference_start(table, column, key)
             options = [*self._reference(table, column, key), *options]
             return [*_class_and_first(start), *options]
         is_key = primary_key(table) == column.name
         start = (key_field(column, table.name) if is_key else None) or field_start(column)
         return [*_class_and_first(start), *options]
 
-    def _reference_start(self, column: Column, key: Constraint) -> str:
+    def _reference_start(self, table: Table, column: Column, key: Constraint) -> str:
         """The start of a foreign key's field, of Peewee's own where that has the column's type."""
-        model, target = self.classes[key.target], self.tables[key.target]
+        target = self.tables[key.target]
+        model = '"self"' if target is table else self.classes[key.target]
         (other,) = (it for it in target.columns if it.name == key.target_columns[0])
         is_plain = other.type == column.type and (
             not is_serial(other) or (primary_key(target) == other.name and self._is_auto(target))
@@ -228,6 +229,8 @@ class Writer:
             yield from self._constraint(table, constraint)
         for index in table.indexes:
             yield self._index(table, index)
+        for constraint in table.constraints:
+            yield from self._key(table, constraint)
         for waiting in self.waiting.pop(table.oid, []):
             yield self._add_key(self.classes[table.oid], *waiting)
 
@@ -271,14 +274,17 @@ class Writer:
             yield _statement(model, "ALTER INDEX", index, f"SET ({constraint.storage})")
         if constraint.type == "c" and not is_in_table(table, constraint):
             yield _statement(model, "ALTER TABLE", model, f"ADD {definition(constraint)}")
-        if constraint.type != "f" or constraint in self.keys[table.oid].values():
+
+    def _key(self, table: Table, key: Constraint) -> Iterator[str]:
+        """The statement for a foreign key that no field declares; it may use a unique index."""
+        if key.type != "f" or key in self.keys[table.oid].values():
             return
-        if constraint.target not in self.tables:
-            self._leave_out(table, f"constraint {constraint.name}", "it refers to a partition")
-        elif constraint.target in self.written:
-            yield self._add_key(model, table, constraint)
+        if key.target not in self.tables:
+            self._leave_out(table, f"constraint {key.name}", "it refers to a partition")
+        elif key.target in self.written:
+            yield self._add_key(self.classes[table.oid], table, key)
         else:
-            self.waiting.setdefault(constraint.target, []).append((table, constraint))
+            self.waiting.setdefault(key.target, []).append((table, key))
 
     def _add_key(self, model: str, table: Table, key: Constraint) -> str:
         """The statement that adds a foreign key, where `model` is the later one of its classes."""
