@@ -10,17 +10,15 @@ Views, types, functions, triggers, rules, policies and comments are no parts of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import StringIO
-from token import NAME as TOKEN_NAME
-from tokenize import generate_tokens
 from typing import TYPE_CHECKING, Any
 
 from peewee import Model
 
 from dbfoundation.schema.catalog import search_path
-from dbfoundation.schema.model_source.column_text import WIDTH, call
+from dbfoundation.schema.model_source.imports import write_imports
+from dbfoundation.schema.model_source.state import State
 from dbfoundation.schema.model_source.tables import read_tables
-from dbfoundation.schema.model_source.writer import IMPORTS, Writer
+from dbfoundation.schema.model_source.writer import write_class
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,11 +65,11 @@ def models_of(
     known = {table.oid: table for table in read_tables(database)}
     home = next(iter(search_path(database)), "public")
     tables = known if chosen is None else _with_referenced(known, home, chosen)
-    writer = Writer(tables, home, name)
-    classes = [writer.write(table) for table in _ordered(tables)]
+    state = State(tables, home, name)
+    classes = [write_class(state, table) for table in _ordered(tables)]
     body = "\n\n\n".join(classes)
-    text = f"{PRELUDE}\n\n{_imports(body, module, name)}\n\n\n{body}\n"
-    return ModelSource(text, [printed_name(it, home) for it in tables.values()], writer.left_out)
+    text = f"{PRELUDE}\n\n{write_imports(body, module, name)}\n\n\n{body}\n"
+    return ModelSource(text, [printed_name(it, home) for it in tables.values()], state.left_out)
 
 
 def names_of_tables(database: PostgresqlDatabase) -> list[str]:
@@ -102,24 +100,6 @@ def _with_referenced(
         if printed_name(table, home) in chosen:
             add(oid)
     return tables
-
-
-def _imports(body: str, module: str, base: str) -> str:
-    """The import statements for the names that the source uses."""
-    tokens = generate_tokens(StringIO(body).readline)
-    used = {token.string for token in tokens if token.type == TOKEN_NAME}
-    modules = {name: IMPORTS[name] for name in used & IMPORTS.keys()} | {base: module}
-    lines = []
-    for source in dict.fromkeys(("dbfoundation", "peewee", "playhouse.postgres_ext", module)):
-        found = (name for name, place in modules.items() if place == source)
-        if names := sorted(found, key=lambda name: (not name.isupper(), name)):
-            line = f"from {source} import {', '.join(names)}"
-            is_long = len(line) > WIDTH
-            lines.append(call(f"from {source} import ", ["", *names]) if is_long else line)
-    own = (
-        [] if module == "peewee" else ["", lines.pop()]
-    )  # a project's module is a group of its own
-    return "\n".join([*lines, *own])
 
 
 def _ordered(tables: dict[int, Table]) -> list[Table]:

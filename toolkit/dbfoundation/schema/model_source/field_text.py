@@ -1,0 +1,103 @@
+"""The field of a column: Peewee's own for a key or a reference, and its options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peewee import Model
+
+from dbfoundation.schema.model_source import names
+from dbfoundation.schema.model_source.column_text import (
+    clause,
+    field_start,
+    is_serial,
+    key_field,
+    literal,
+    text,
+)
+from dbfoundation.schema.model_source.key_text import actions, primary_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dbfoundation.schema.model_source.state import State
+    from dbfoundation.schema.model_source.tables import Column, Constraint, Table
+
+
+def write_field(state: State, table: Table, column: Column) -> list[str]:
+    """The field's class, and its arguments."""
+    key, options = state.keys[table.oid].get(column.name), [*_options(state, table, column)]
+    if key and key.target not in state.written:
+        state.waiting.setdefault(key.target, []).append((table, key))
+    elif key:
+        start = _reference_start(state, table, column, key)
+        options = [*_reference(state, table, column, key), *options]
+        return [*_class_and_first(start), *options]
+    is_key = primary_key(table) == column.name
+    start = (key_field(column, table.name) if is_key else None) or field_start(column)
+    return [*_class_and_first(start), *options]
+
+
+def _reference_start(state: State, table: Table, column: Column, key: Constraint) -> str:
+    """The start of a foreign key's field, of Peewee's own where that has the column's type."""
+    target = state.tables[key.target]
+    model = '"self"' if target is table else state.classes[key.target]
+    (other,) = (it for it in target.columns if it.name == key.target_columns[0])
+    is_plain = other.type == column.type and (
+        not is_serial(other) or (primary_key(target) == other.name and _is_auto(target))
+    )
+    if is_plain:
+        return f"ForeignKeyField({model}, "
+    return f"TypedForeignKeyField({literal(column.type)}, {model}, "
+
+
+def _is_auto(table: Table) -> bool:
+    """Whether the primary key is one of Peewee's fields that count."""
+    return any(
+        key_field(column, table.name)
+        for column in table.columns
+        if column.name == primary_key(table)
+    )
+
+
+def _reference(state: State, table: Table, column: Column, key: Constraint) -> Iterator[str]:
+    """The options of a foreign key's field that are its own."""
+    if key.target_columns[0] != primary_key(state.tables[key.target]):
+        yield f"field={literal(state.attributes[key.target][key.target_columns[0]])}"
+    if key.name != names.default_foreign_key(table.name, column.name):
+        yield f"constraint_name={literal(key.name)}"
+    yield from actions(key)
+    yield "index=False"
+    yield 'backref="+"'
+    attributes = state.attributes[table.oid]
+    name = attributes[column.name]
+    # The second attribute has the value itself.
+    usual = f"{name}_id" if name == column.name else column.name
+    if usual in attributes.values() or hasattr(Model, usual):
+        yield f"object_id_name={literal(f'{usual}_value')}"
+
+
+def _options(state: State, table: Table, column: Column) -> Iterator[str]:
+    key = state.keys[table.oid].get(column.name)
+    is_key = key is not None and key.target in state.written
+    name = state.attributes[table.oid][column.name]
+    usual = f"{name}_id" if is_key and not name.endswith("_id") else name
+    if column.name != usual:
+        yield f"column_name={literal(column.name)}"
+    is_primary = primary_key(table) == column.name
+    if is_primary and key_field(column, table.name) and not is_key:
+        return
+    if not column.not_null:
+        yield "null=True"
+    elif is_primary:
+        yield "primary_key=True"
+    if column.collation:
+        yield f"collation={literal(column.collation)}"
+    if sql := clause(column):
+        yield f"constraints=[SQL({text(sql)})]"
+
+
+def _class_and_first(start: str) -> list[str]:
+    """The class of a field, and its first arguments if it has some."""
+    name, _, arguments = start.removesuffix(", ").partition("(")
+    return [name, arguments] if arguments else [name]
