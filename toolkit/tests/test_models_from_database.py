@@ -190,6 +190,31 @@ def test_a_key_that_no_create_table_can_have_is_added_after_its_index(generate):
     assert "boss = TextField(null=True)" in done.stdout
 
 
+def test_a_primary_key_with_a_name_of_its_own_is_one_for_peewee(generate):
+    done = generate(
+        "CREATE TABLE staff (id serial, CONSTRAINT staff_pk PRIMARY KEY (id));"
+        "CREATE TABLE posts (post_id uuid CONSTRAINT pk_posts PRIMARY KEY);"
+        "CREATE TABLE likes (a int, b int, CONSTRAINT of_likes PRIMARY KEY (a, b)"
+        " WITH (fillfactor=70))"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "primary_key = False" not in done.stdout
+    assert "    id = AutoField()\n" in done.stdout
+    assert "    post_id = UUIDField(primary_key=True)\n" in done.stdout
+    assert '        primary_key = CompositeKey("a", "b")\n' in done.stdout
+
+
+def test_tables_that_were_renamed_agree(generate):
+    done = generate(
+        "CREATE TABLE events (id serial PRIMARY KEY); ALTER TABLE events RENAME TO old_events;"
+        "CREATE TABLE jobs (id integer PRIMARY KEY); ALTER TABLE jobs RENAME TO done;"
+        "CREATE TABLE jobs (id integer PRIMARY KEY, event integer REFERENCES old_events)"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "    id = AutoField()\n" in done.stdout
+    assert "    event = ForeignKeyField(OldEvents, " in done.stdout
+
+
 def test_a_btree_of_jsonb_stays_one(generate):
     done = generate(
         "CREATE TABLE notes (id serial PRIMARY KEY, data jsonb NOT NULL);"

@@ -38,11 +38,13 @@ IDENTITIES = {"a": "ALWAYS", "d": "BY DEFAULT"}
 
 def key_field(column: Column, table: str) -> str | None:
     """The start of Peewee's own field for a primary key that takes its numbers from a sequence."""
+    if is_serial(column):
+        return AUTO_FIELDS.get(column.type)
     if column.sequence != default_sequence(table, column.name) or has_own_options(column):
         return None
     if column.identity and column.type == "integer":
         return f"IdentityField({'generate_always=True, ' if column.identity == 'a' else ''}"
-    return AUTO_FIELDS.get(column.type) if is_serial(column) else None
+    return None
 
 
 def field_start(column: Column) -> str:

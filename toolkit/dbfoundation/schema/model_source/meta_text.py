@@ -31,12 +31,7 @@ def write_meta(state: State, table: Table) -> Iterator[str]:
         yield f"        primary_key = CompositeKey({names_})"
     elif primary_key(table) is None:
         yield "        primary_key = False"
-    constraints = [
-        constraint
-        for constraint in table.constraints
-        if is_in_table(table, constraint) and not (composite and constraint.type == "p")
-    ]
-    if constraints:
+    if constraints := [it for it in table.constraints if is_in_table(table, it)]:
         yield "        constraints = ["
         yield from (f"            SQL({text(definition(c))})," for c in constraints)
         yield "        ]"

@@ -13,7 +13,7 @@ from dbfoundation.schema.model_source.column_text import (
     literal,
     text,
 )
-from dbfoundation.schema.model_source.key_text import definition, end_of, is_in_table
+from dbfoundation.schema.model_source.key_text import definition, end_of, is_in_table, renamed_key
 from dbfoundation.schema.model_source.names import quote
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ def write_statements(state: State, table: Table) -> Iterator[str]:
         yield from _sequence(state, table, column)
     if table.unlogged:
         yield _statement(model, "ALTER TABLE", model, "SET UNLOGGED")
+    if key := renamed_key(table):
+        usual = quote(names.default_primary_key(table.name))
+        rename = f"RENAME CONSTRAINT {usual} TO {quote(key.name)}"
+        yield _statement(model, "ALTER TABLE", model, rename)
     for constraint in table.constraints:
         yield from _constraint(state, table, constraint)
     for index in table.indexes:
