@@ -1,5 +1,8 @@
 """models-from-database: the source of models for existing tables, which agree with them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.support import assert_error, execute, only_in_ci
@@ -53,9 +56,9 @@ class Customers(BaseModel):
 
     class Meta:
         table_name = "customers"
-        constraints = [
+        constraints = (
             SQL(\'CONSTRAINT "customers_price_check" CHECK ((price > (0)::numeric))\'),
-        ]
+        )
 
 
 Customers.add_index(Customers.email, name="customers_email", unique=True)
@@ -194,14 +197,14 @@ def test_a_primary_key_with_a_name_of_its_own_is_one_for_peewee(generate):
     done = generate(
         "CREATE TABLE staff (id serial, CONSTRAINT staff_pk PRIMARY KEY (id));"
         "CREATE TABLE posts (post_id uuid CONSTRAINT pk_posts PRIMARY KEY);"
-        "CREATE TABLE likes (a int, b int, CONSTRAINT of_likes PRIMARY KEY (a, b)"
+        "CREATE TABLE likes (a int, time int, CONSTRAINT of_likes PRIMARY KEY (a, time)"
         " WITH (fillfactor=70))"
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     assert "primary_key = False" not in done.stdout
     assert "    id = AutoField()\n" in done.stdout
     assert "    post_id = UUIDField(primary_key=True)\n" in done.stdout
-    assert '        primary_key = CompositeKey("a", "b")\n' in done.stdout
+    assert '        primary_key = CompositeKey("a", "time")\n' in done.stdout
 
 
 def test_tables_that_were_renamed_agree(generate):
@@ -213,6 +216,28 @@ def test_tables_that_were_renamed_agree(generate):
     assert (done.returncode, done.stderr) == (0, ""), done
     assert "    id = AutoField()\n" in done.stdout
     assert "    event = ForeignKeyField(OldEvents, " in done.stdout
+
+
+def test_ruff_accepts_the_source(generate):
+    done = generate(
+        SHOP + "CREATE TABLE exception (type text, id bigint, list text, hash text CHECK (id > 0));"
+        "CREATE TABLE one (id serial PRIMARY KEY, two_id integer);"
+        "CREATE TABLE two (id serial PRIMARY KEY, one_id integer REFERENCES one);"
+        "ALTER TABLE one ADD FOREIGN KEY (two_id) REFERENCES two DEFERRABLE"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "-"]
+    checked = subprocess.run(ruff, input=done.stdout, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "All checks passed!\n")
+
+
+def test_json_and_bytes_have_fields_of_peewee(generate):
+    done = generate(
+        "CREATE TABLE files (id serial PRIMARY KEY, data json NOT NULL, hash bytea UNIQUE);"
+        "CREATE TABLE copies (hash bytea PRIMARY KEY REFERENCES files (hash))"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "    data = JSONField()\n    hash = BlobField(null=True)\n" in done.stdout
 
 
 def test_a_btree_of_jsonb_stays_one(generate):

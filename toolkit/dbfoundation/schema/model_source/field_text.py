@@ -9,10 +9,10 @@ from peewee import Model
 from dbfoundation.schema.model_source import names
 from dbfoundation.schema.model_source.column_text import (
     clause,
-    field_start,
     is_serial,
     key_field,
     literal,
+    plain_field,
     text,
 )
 from dbfoundation.schema.model_source.key_text import actions, primary_key
@@ -26,20 +26,19 @@ if TYPE_CHECKING:
 
 def write_field(state: State, table: Table, column: Column) -> list[str]:
     """The field's class, and its arguments."""
-    key, options = state.keys[table.oid].get(column.name), [*_options(state, table, column)]
-    if key and key.target not in state.written:
+    key, options = state.keys[table.oid].get(column.name), _options(state, table, column)
+    if key and key.target in state.written:
+        start = _reference_field(state, table, column, key)
+        return [*start, *_reference(state, table, column, key), *options]
+    if key:
         state.waiting.setdefault(key.target, []).append((table, key))
-    elif key:
-        start = _reference_start(state, table, column, key)
-        options = [*_reference(state, table, column, key), *options]
-        return [*_class_and_first(start), *options]
     is_key = primary_key(table) == column.name
-    start = (key_field(column, table.name) if is_key else None) or field_start(column)
-    return [*_class_and_first(start), *options]
+    start = (key_field(column, table.name) if is_key else None) or plain_field(column)
+    return [*start, *options]
 
 
-def _reference_start(state: State, table: Table, column: Column, key: Constraint) -> str:
-    """The start of a foreign key's field, of Peewee's own where that has the column's type."""
+def _reference_field(state: State, table: Table, column: Column, key: Constraint) -> list[str]:
+    """A foreign key's field and its model; Peewee's own field where that has the column's type."""
     target = state.tables[key.target]
     model = '"self"' if target is table else state.classes[key.target]
     (other,) = (it for it in target.columns if it.name == key.target_columns[0])
@@ -47,8 +46,8 @@ def _reference_start(state: State, table: Table, column: Column, key: Constraint
         not is_serial(other) or (primary_key(target) == other.name and _is_auto(target))
     )
     if is_plain:
-        return f"ForeignKeyField({model}, "
-    return f"TypedForeignKeyField({literal(column.type)}, {model}, "
+        return ["ForeignKeyField", model]
+    return ["TypedForeignKeyField", literal(column.type), model]
 
 
 def _is_auto(table: Table) -> bool:
@@ -95,9 +94,3 @@ def _options(state: State, table: Table, column: Column) -> Iterator[str]:
         yield f"collation={literal(column.collation)}"
     if sql := clause(column):
         yield f"constraints=[SQL({text(sql)})]"
-
-
-def _class_and_first(start: str) -> list[str]:
-    """The class of a field, and its first arguments if it has some."""
-    name, _, arguments = start.removesuffix(", ").partition("(")
-    return [name, arguments] if arguments else [name]

@@ -9,15 +9,15 @@ from tokenize import generate_tokens
 from dbfoundation.schema.model_source.column_text import WIDTH, call
 
 FIELDS = """
-AutoField BigAutoField BigIntegerField BooleanField CharField DateField DateTimeField DecimalField
-DoubleField FloatField ForeignKeyField IdentityField IntegerField SmallIntegerField TextField
-TimeField UUIDField
+AutoField BigAutoField BigIntegerField BlobField BooleanField CharField DateField DateTimeField
+DecimalField DoubleField FloatField ForeignKeyField IdentityField IntegerField SmallIntegerField
+TextField TimeField UUIDField
 """
 IMPORTS = {
     **dict.fromkeys(["InSchemaOf", "Timestamp6Field", "TypedField"], "dbfoundation"),
     "TypedForeignKeyField": "dbfoundation",
     **dict.fromkeys(["SQL", "CompositeKey", "Model", "NodeList", *FIELDS.split()], "peewee"),
-    **dict.fromkeys(["BinaryJSONField", "DateTimeTZField"], "playhouse.postgres_ext"),
+    **dict.fromkeys(["BinaryJSONField", "DateTimeTZField", "JSONField"], "playhouse.postgres_ext"),
 }
 
 
@@ -33,7 +33,6 @@ def write_imports(body: str, module: str, base: str) -> str:
             line = f"from {source} import {', '.join(names)}"
             is_long = len(line) > WIDTH
             lines.append(call(f"from {source} import ", ["", *names]) if is_long else line)
-    own = (
-        [] if module == "peewee" else ["", lines.pop()]
-    )  # a project's module is a group of its own
+    # A project's module is a group of its own.
+    own = [] if module == "peewee" else ["", lines.pop()]
     return "\n".join([*lines, *own])

@@ -47,8 +47,9 @@ def _plain_key(table: Table) -> Constraint | None:
     The server chooses another name for a new one whose usual name another table's key has.
     """
     for key in table.constraints:
-        listed = ", ".join(key.columns), ", ".join(map(quote, key.columns))
-        is_plain = key.definition in {f"PRIMARY KEY ({names})" for names in listed}
+        plain = f"PRIMARY KEY ({', '.join(key.columns)})"
+        # The server quotes only some of the names.
+        is_plain = key.definition.replace('"', "") == plain.replace('"', "")
         if is_plain and default_primary_key(table.name) not in table.names_of_other_keys:
             return key
     return None

@@ -32,11 +32,11 @@ def write_meta(state: State, table: Table) -> Iterator[str]:
     elif primary_key(table) is None:
         yield "        primary_key = False"
     if constraints := [it for it in table.constraints if is_in_table(table, it)]:
-        yield "        constraints = ["
+        yield "        constraints = ("
         yield from (f"            SQL({text(definition(c))})," for c in constraints)
-        yield "        ]"
+        yield "        )"
     if dependencies := _dependencies(state, table):
-        yield f"        depends_on = [{', '.join(dependencies)}]"
+        yield f"        depends_on = ({', '.join(dependencies)}{',' * (len(dependencies) == 1)})"
     if settings := tuple(_settings(state, table)):
         yield f"        table_settings = {settings!r}"
 

@@ -1,8 +1,7 @@
 """Peewee models as Python source, made from a live schema so that they create it again exactly.
 
 Each table becomes a class, after the tables that it refers to. A part that its class cannot declare
-is SQL beside the class: a foreign key of several columns, an index, a sequence's options. The
-generated models are for comparing: a table whose key has several columns has no `primary_key`.
+is SQL beside the class: a foreign key of several columns, an index, a sequence's options.
 
 Views, types, functions, triggers, rules, policies and comments are no parts of a model.
 """
