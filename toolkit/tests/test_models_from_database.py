@@ -121,6 +121,13 @@ def generate(app, settings):
     return run
 
 
+def add_to_models(app, done):
+    """Follow the advice that a run has printed."""
+    _, _, *lines = done.stdout.splitlines()
+    init = app.folder / "models" / "__init__.py"
+    init.write_text(init.read_text() + "\n".join(lines) + "\n")
+
+
 def test_the_source_is_as_a_person_would_write_it(generate):
     done = generate(SHOP)
     assert (done.returncode, done.stderr) == (0, "")
@@ -130,11 +137,11 @@ def test_the_source_is_as_a_person_would_write_it(generate):
 def test_the_models_that_are_written_agree_with_the_database(app, generate):
     done = generate(SHOP, "--write", "shop")
     assert done.returncode == 0, done
-    first, advice, *lines = done.stdout.splitlines()
-    assert first == "created models/shop.py, which agrees with customers, lines, orders"
-    assert advice == "add these lines at the end of models/__init__.py:"
-    init = app.folder / "models" / "__init__.py"
-    init.write_text(init.read_text() + "\n".join(lines))
+    assert done.stdout.startswith(
+        "created models/shop.py, which agrees with customers, lines, orders\n"
+        "add these lines at the end of models/__init__.py:\n"
+    )
+    add_to_models(app, done)
     assert app.invoke("migrate-check").returncode == 0
     done = app.invoke("models-from-database")
     assert done.stdout.startswith("every table has a model: ")
@@ -163,6 +170,31 @@ def test_tables_that_refer_to_each_other_agree(generate):
         "ALTER TABLE one ADD FOREIGN KEY (two_id) REFERENCES two DEFERRABLE"
     )
     assert (done.returncode, done.stderr) == (0, ""), done
+
+
+def test_a_reference_to_a_table_with_a_model_uses_that_model(app, generate):
+    done = generate(SHOP, "--write", "shop")
+    add_to_models(app, done)
+    done = generate(
+        "CREATE TABLE returns (id serial PRIMARY KEY, order_id bigint NOT NULL REFERENCES orders,"
+        "number integer, FOREIGN KEY (order_id, number) REFERENCES lines);"
+        "CREATE TABLE parcels (email varchar(320) REFERENCES customers (email))",
+        "--write=returns",
+    )
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("created models/returns.py, which agrees with parcels, returns\n")
+    source = (app.folder / "models" / "returns.py").read_text()
+    assert (
+        "from models.base import BaseModel\nfrom models.shop import Customers, Lines, Orders\n"
+        in source
+    )
+    assert [line for line in source.splitlines() if line.startswith("class ")] == [
+        "class Parcels(BaseModel):",
+        "class Returns(BaseModel):",
+    ]
+    add_to_models(app, done)
+    done = app.invoke("migrate-check")
+    assert done.returncode == 0, done
 
 
 def test_a_reference_to_its_own_table_is_a_field(generate):

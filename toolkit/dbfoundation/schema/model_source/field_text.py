@@ -43,25 +43,17 @@ def _reference_field(state: State, table: Table, column: Column, key: Constraint
     model = '"self"' if target is table else state.classes[key.target]
     (other,) = (it for it in target.columns if it.name == key.target_columns[0])
     is_plain = other.type == column.type and (
-        not is_serial(other) or (primary_key(target) == other.name and _is_auto(target))
+        not is_serial(other)
+        or (state.primary_keys[key.target] == other.name and key.target in state.counted)
     )
     if is_plain:
         return ["ForeignKeyField", model]
     return ["TypedForeignKeyField", literal(column.type), model]
 
 
-def _is_auto(table: Table) -> bool:
-    """Whether the primary key is one of Peewee's fields that count."""
-    return any(
-        key_field(column, table.name)
-        for column in table.columns
-        if column.name == primary_key(table)
-    )
-
-
 def _reference(state: State, table: Table, column: Column, key: Constraint) -> Iterator[str]:
     """The options of a foreign key's field that are its own."""
-    if key.target_columns[0] != primary_key(state.tables[key.target]):
+    if key.target_columns[0] != state.primary_keys[key.target]:
         yield f"field={literal(state.attributes[key.target][key.target_columns[0]])}"
     if key.name != names.default_foreign_key(table.name, column.name):
         yield f"constraint_name={literal(key.name)}"

@@ -5,8 +5,12 @@ from __future__ import annotations
 from io import StringIO
 from token import NAME as TOKEN_NAME
 from tokenize import generate_tokens
+from typing import TYPE_CHECKING
 
 from dbfoundation.schema.model_source.column_text import WIDTH, call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 FIELDS = """
 AutoField BigAutoField BigIntegerField BlobField BooleanField CharField DateField DateTimeField
@@ -21,18 +25,28 @@ IMPORTS = {
 }
 
 
-def write_imports(body: str, module: str, base: str) -> str:
-    """The import statements for the names that the source uses."""
+def write_imports(body: str, own: Mapping[str, str]) -> str:
+    """The import statements for the names that the source uses; `own` are the project's.
+
+    `own` has the module of each name, and so has IMPORTS.
+    """
     tokens = generate_tokens(StringIO(body).readline)
     used = {token.string for token in tokens if token.type == TOKEN_NAME}
-    modules = {name: IMPORTS[name] for name in used & IMPORTS.keys()} | {base: module}
-    lines = []
-    for source in dict.fromkeys(("dbfoundation", "peewee", "playhouse.postgres_ext", module)):
-        found = (name for name, place in modules.items() if place == source)
-        if names := sorted(found, key=lambda name: (not name.isupper(), name)):
-            line = f"from {source} import {', '.join(names)}"
-            is_long = len(line) > WIDTH
-            lines.append(call(f"from {source} import ", ["", *names]) if is_long else line)
-    # A project's module is a group of its own.
-    own = [] if module == "peewee" else ["", lines.pop()]
-    return "\n".join([*lines, *own])
+    libraries = _group({name: IMPORTS[name] for name in used & IMPORTS.keys()})
+    project = _group({name: own[name] for name in used & own.keys()})
+    return "\n\n".join(filter(None, (libraries, project)))
+
+
+def import_statement(module: str, names: Iterable[str]) -> str:
+    """An import statement with its names in the order of ruff."""
+    listed = sorted(names, key=lambda name: (not name.isupper(), name))
+    line = f"from {module} import {', '.join(listed)}"
+    return call(f"from {module} import ", ["", *listed]) if len(line) > WIDTH else line
+
+
+def _group(modules: Mapping[str, str]) -> str:
+    """The import statements of names, in the order of their modules."""
+    return "\n".join(
+        import_statement(module, (name for name, place in modules.items() if place == module))
+        for module in sorted({*modules.values()})
+    )
