@@ -326,6 +326,25 @@ def test_a_wrong_flag_is_an_error(app, generate, flags, messages):
     assert sorted((app.folder / "models").iterdir()) == before
 
 
+BASES = """
+from peewee import TextField
+class Noted(BaseModel):
+    note = TextField()
+class Thing(Noted):
+    pass
+MODELS.insert(0, Thing)
+"""
+
+
+def test_the_base_of_the_models_has_no_columns(app, generate):
+    generate(SHOP)
+    with (app.folder / "models" / "__init__.py").open("a") as init:
+        init.write(BASES)
+    done = app.invoke("models-from-database", "--table", "orders")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "class Orders(BaseModel):" in done.stdout
+
+
 @only_in_ci
 def test_an_ignored_table_gets_no_model(app, generate):
     generate(SHOP)

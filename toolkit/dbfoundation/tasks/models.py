@@ -78,14 +78,21 @@ def models_from_database(
 
 
 def base_of(models: Sequence[type[Model]]) -> tuple[str, str]:
-    """The module and the name of the base class that the project's models have."""
+    """The module and the name of the project's base class, whose columns each model would have."""
     from peewee import Model
 
     for kind in models[0].__mro__[1:]:
-        package = kind.__module__.partition(".")[0]
-        if issubclass(kind, Model) and package not in ("peewee", "playhouse", "dbfoundation"):
+        is_own = kind.__module__.partition(".")[0] not in ("peewee", "playhouse", "dbfoundation")
+        if is_own and issubclass(kind, Model) and not _has_columns(kind):
             return kind.__module__, kind.__name__
     return "peewee", "Model"
+
+
+def _has_columns(base: type[Model]) -> bool:
+    """Whether each model of a base class has columns of it; Peewee gives it a key in any case."""
+    from dbfoundation.runtime.models import get_meta
+
+    return not all(field.primary_key for field in get_meta(base).sorted_fields)
 
 
 def _new_file(project: Project, name: str) -> Path:
