@@ -285,6 +285,25 @@ def test_names_and_values_from_the_database_run_nothing(generate):
     assert (done.returncode, done.stderr) == (0, ""), done
 
 
+def test_a_column_with_a_name_that_the_class_uses_gets_another_one(generate):
+    done = generate(
+        'CREATE TABLE notes (id serial PRIMARY KEY, "SQL" integer, "TypedField" interval,'
+        '"Notes" integer, "Lines" integer, later interval, rank integer DEFAULT 1);'
+        "CREATE TABLE lines (note_id integer REFERENCES notes);"
+        'CREATE TABLE pages ("Notes" integer, note_id integer REFERENCES notes)'
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert '    Notes_ = IntegerField(column_name="Notes", null=True)\n' in done.stdout
+
+
+def test_no_class_hides_a_builtin_or_a_model_of_the_project(generate):
+    done = generate("CREATE TABLE exception (id integer)")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "class Exception_(BaseModel):" in done.stdout
+    done = generate('CREATE TABLE "AuditLog" (id integer)', "--table=AuditLog")
+    assert "class AuditLog_(BaseModel):" in done.stdout
+
+
 def test_a_part_that_no_model_has_is_listed(generate):
     done = generate(
         "CREATE TABLE logs (id int); COMMENT ON TABLE logs IS 'old';"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import TYPE_CHECKING
 
 from peewee import AutoField, Field
@@ -44,15 +45,17 @@ class State:
         self.left_out: list[str] = []
         self.written = {*modelled}
         self.waiting: dict[int, list[tuple[Table, Constraint]]] = {}
-        self.classes = names.class_names(tables.values(), home, {*IMPORTS, base, *taken})
+        taken = {*IMPORTS, *dir(builtins), base, *taken}
+        self.classes = names.class_names(tables.values(), home, taken)
         self.attributes: dict[int, dict[str, str]] = {}
         self.primary_keys = {oid: primary_key(table) for oid, table in tables.items()}
         self.counted = {oid for oid, table in tables.items() if _counts(table)}
         for oid, (_, model) in modelled.items():
             self._add_model(oid, model)
         self.keys = {oid: self._keys(table) for oid, table in tables.items()}
+        used = {*IMPORTS, *self.classes.values()}
         for oid, table in tables.items():
-            self.attributes[oid] = names.attributes(table, self.keys[oid])
+            self.attributes[oid] = names.attributes(table, self.keys[oid], used)
 
     def leave_out(self, table: Table, part: str, reason: str) -> None:
         self.left_out.append(f"{table.schema}.{table.name}, {part}: {reason}")
