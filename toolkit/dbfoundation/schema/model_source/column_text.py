@@ -63,17 +63,27 @@ def plain_field(column: Column) -> list[str]:
     return ["TypedField", literal(column.type)]
 
 
-def clause(column: Column) -> str | None:
+def clause(column: Column, table: str) -> str | None:
     """The default, the expression or the identity of a column as SQL."""
     if column.identity:
-        options = f"SEQUENCE NAME {quote(column.sequence or '')} {column.sequence_options}"
-        return f"GENERATED {IDENTITIES[column.identity]} AS IDENTITY ({options})"
+        return _identity(column, table)
     if column.generated:
         stored = "STORED" if column.generated == "s" else "VIRTUAL"
         return f"GENERATED ALWAYS AS ({column.expression}) {stored}"
     if column.expression is None or is_serial(column):
         return None
     return f"DEFAULT {column.expression}"
+
+
+def _identity(column: Column, table: str) -> str:
+    """The identity of a column, with the name and the options that are not those of a new one."""
+    options = []
+    if column.sequence != default_sequence(table, column.name):
+        options.append(f"SEQUENCE NAME {quote(column.sequence or '')}")
+    if has_own_options(column):
+        options.append(column.sequence_options or "")
+    own = f" ({' '.join(options)})" if options else ""
+    return f"GENERATED {IDENTITIES[column.identity]} AS IDENTITY{own}"
 
 
 def is_serial(column: Column) -> bool:
@@ -93,7 +103,7 @@ def _words(text: str) -> str:
 
 
 def has_own_options(column: Column) -> bool:
-    """Whether the sequence of a serial column has other options than a new one."""
+    """Whether the sequence of a column has other options than a new one."""
     usual = f"INCREMENT 1 MINVALUE 1 MAXVALUE {LARGEST.get(column.type)} START 1 CACHE 1"
     return (column.sequence_type, column.sequence_options) != (column.type, usual)
 

@@ -84,5 +84,5 @@ def _options(state: State, table: Table, column: Column) -> Iterator[str]:
         yield "primary_key=True"
     if column.collation:
         yield f"collation={literal(column.collation)}"
-    if sql := clause(column):
+    if sql := clause(column, table.name):
         yield f"constraints=[SQL({text(sql)})]"
