@@ -48,6 +48,20 @@ ALTER TABLE authors ADD CONSTRAINT is_best FOREIGN KEY (best) REFERENCES "Order 
     DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE authors ADD CONSTRAINT is_self FOREIGN KEY (rank) REFERENCES authors ON DELETE CASCADE;
 ALTER TABLE authors ADD CONSTRAINT later CHECK (rank < 9) NOT VALID;
+CREATE TABLE nodes (
+    id serial PRIMARY KEY, code varchar(9) CONSTRAINT "own %" UNIQUE, number bigint, "Up" integer
+        CONSTRAINT "odd" REFERENCES nodes ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    root varchar(5) NOT NULL REFERENCES nodes (code), wide bigint REFERENCES nodes (id),
+    own integer UNIQUE REFERENCES nodes (own), "next" bigint, one integer UNIQUE,
+    two integer UNIQUE REFERENCES nodes (one)
+);
+CREATE UNIQUE INDEX nodes_number ON nodes (number);
+ALTER TABLE nodes ADD FOREIGN KEY ("next") REFERENCES nodes (number);
+ALTER TABLE nodes ADD FOREIGN KEY (one) REFERENCES nodes (two);
+CREATE TABLE shop.nodes (
+    a integer, b text, up integer REFERENCES shop.nodes (a), PRIMARY KEY (a, b), UNIQUE (a)
+);
+CREATE TABLE chain (code text UNIQUE, id text PRIMARY KEY REFERENCES chain (code));
 CREATE TABLE notes (
     id integer, name text, email text, author_id integer REFERENCES authors, author integer,
     CONSTRAINT both_of FOREIGN KEY (name, email) REFERENCES authors (name, email)

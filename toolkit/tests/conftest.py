@@ -221,3 +221,15 @@ def contained(project):
     tool = ["docker", "compose"] if runs("docker", "compose", "version") else ["docker-compose"]
     down = [*tool, "down", "--volumes", "--timeout", "1"]
     subprocess.run(down, check=True, capture_output=True, cwd=copy.folder, env=copy.environment)
+
+
+@pytest.fixture
+def generate(app, settings):
+    """Runs models-from-database after some statements."""
+    app.invoke("migrate-up")
+
+    def run(statements, *flags):
+        execute(settings, statements)
+        return app.invoke("models-from-database", *flags)
+
+    return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
@@ -14,13 +15,15 @@ from dbfoundation.tasks.output import print_line, print_lines, report
 from dbfoundation.tasks.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from invoke.context import Context
-    from peewee import Model, PostgresqlDatabase
+    from peewee import Model
 
     from dbfoundation.schema.model_source.source import ModelSource
+
+WIDTH = 100
 
 
 @command(
@@ -39,7 +42,8 @@ def models_from_database(
     """Write the models of existing tables."""
     from dbfoundation.migrations.history import TABLE
     from dbfoundation.runtime.connection import connected, dedicated
-    from dbfoundation.schema.model_source.source import models_of, names_of_tables
+    from dbfoundation.schema.drift import find_drift
+    from dbfoundation.schema.model_source.source import models_of, names_of_tables, table_of
     from dbfoundation.schema.model_source.unexpressed import find_unexpressed
 
     project = Project.of(c)
@@ -53,9 +57,14 @@ def models_from_database(
         if not chosen:
             print_line(f"every table has a model: {settings.url}")
             return
-        source = models_of(database, chosen, base_of(project.models()))
-        others = {*known} - {*source.tables}
-        problems = [*source.left_out, *_differences(database, source, ignored | others)]
+        source = models_of(database, chosen, base_of(project.models()), project.models())
+        models = [it for it in project.models() if table_of(it) not in source.tables]
+        others = {*known, *map(table_of, models)} - {*source.tables}
+        differences = find_drift(database, [*models, *source.load()], ignored | others)
+        problems = [
+            *source.left_out,
+            *(it.describe("the database", "the model") for it in differences),
+        ]
         unexpressed = find_unexpressed(database, source.tables)
     if path is None or problems:
         print_line(source.text)
@@ -69,14 +78,21 @@ def models_from_database(
 
 
 def base_of(models: Sequence[type[Model]]) -> tuple[str, str]:
-    """The module and the name of the base class that the project's models have."""
+    """The module and the name of the project's base class, whose columns each model would have."""
     from peewee import Model
 
     for kind in models[0].__mro__[1:]:
-        package = kind.__module__.partition(".")[0]
-        if issubclass(kind, Model) and package not in ("peewee", "playhouse", "dbfoundation"):
+        is_own = kind.__module__.partition(".")[0] not in ("peewee", "playhouse", "dbfoundation")
+        if is_own and issubclass(kind, Model) and not _has_columns(kind):
             return kind.__module__, kind.__name__
     return "peewee", "Model"
+
+
+def _has_columns(base: type[Model]) -> bool:
+    """Whether each model of a base class has columns of it; Peewee gives it a key in any case."""
+    from dbfoundation.runtime.models import get_meta
+
+    return not all(field.primary_key for field in get_meta(base).sorted_fields)
 
 
 def _new_file(project: Project, name: str) -> Path:
@@ -96,11 +112,10 @@ def _new_file(project: Project, name: str) -> Path:
 
 def _without_model(project: Project, known: Sequence[str], ignored: Collection[str]) -> list[str]:
     """The tables that have no model in the project's list, except the ignored ones."""
-    from dbfoundation.runtime.models import get_meta
     from dbfoundation.schema.ignored import matches
+    from dbfoundation.schema.model_source.source import table_of
 
-    metas = [get_meta(model) for model in project.models()]
-    own = {".".join(filter(None, (meta.schema, meta.table_name))) for meta in metas}
+    own = {table_of(model) for model in project.models()}
     return [name for name in known if name not in own and not matches(name, ignored)]
 
 
@@ -120,21 +135,14 @@ def _choose(
     return [*asked]
 
 
-def _differences(
-    database: PostgresqlDatabase, source: ModelSource, ignored: Collection[str]
-) -> Iterator[str]:
-    """A line for each difference between the tables and the models of the source."""
-    from dbfoundation.schema.drift import find_drift
-
-    for difference in find_drift(database, source.load(), ignored):
-        yield difference.describe("the database", "the model")
-
-
 def _write(path: Path, source: ModelSource) -> None:
     """Write the file, and print what the list of models needs."""
+    from dbfoundation.schema.model_source.imports import import_statement
+
     with path.open("x", encoding="utf-8") as file:
         file.write(source.text)
-    names = ", ".join(model.__name__ for model in source.load())
+    names = [model.__name__ for model in source.load()]
     print_line(f"created models/{path.name}, which agrees with {', '.join(source.tables)}")
     print_line("add these lines at the end of models/__init__.py:")
-    print_line(f"from models.{path.stem} import {names}\n\nMODELS.extend([{names}])")
+    print_line(import_statement(f"models.{path.stem}", names) + "\n")
+    print_line(fill(f"MODELS.extend([{', '.join(names)}])", WIDTH, subsequent_indent="    "))

@@ -12,65 +12,78 @@ if TYPE_CHECKING:
 
     from dbfoundation.schema.model_source.tables import Column
 
-# The start of each field, with the bracket before its options.
+# The class of each field, and the arguments before its options.
 FIELDS = {
-    "bigint": "BigIntegerField(",
-    "boolean": "BooleanField(",
-    "character varying": "CharField(max_length=None, ",
-    "date": "DateField(",
-    "double precision": "DoubleField(",
-    "integer": "IntegerField(",
-    "jsonb": "BinaryJSONField(index=False, ",
-    "real": "FloatField(",
-    "smallint": "SmallIntegerField(",
-    "text": "TextField(",
-    "time without time zone": "TimeField(",
-    "timestamp with time zone": "DateTimeTZField(",
-    "timestamp without time zone": "DateTimeField(",
-    "uuid": "UUIDField(",
+    "bigint": ["BigIntegerField"],
+    "boolean": ["BooleanField"],
+    "bytea": ["BlobField"],
+    "character varying": ["CharField", "max_length=None"],
+    "date": ["DateField"],
+    "double precision": ["DoubleField"],
+    "integer": ["IntegerField"],
+    "json": ["JSONField"],
+    "jsonb": ["BinaryJSONField", "index=False"],
+    "real": ["FloatField"],
+    "smallint": ["SmallIntegerField"],
+    "text": ["TextField"],
+    "time without time zone": ["TimeField"],
+    "timestamp with time zone": ["DateTimeTZField"],
+    "timestamp without time zone": ["DateTimeField"],
+    "timestamp(6) without time zone": ["Timestamp6Field"],
+    "uuid": ["UUIDField"],
 }
 WIDTH = 100
 SERIALS = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}
-AUTO_FIELDS = {"integer": "AutoField(", "bigint": "BigAutoField("}
+AUTO_FIELDS = {"integer": ["AutoField"], "bigint": ["BigAutoField"]}
 LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 IDENTITIES = {"a": "ALWAYS", "d": "BY DEFAULT"}
 
 
-def key_field(column: Column, table: str) -> str | None:
-    """The start of Peewee's own field for a primary key that takes its numbers from a sequence."""
+def key_field(column: Column, table: str) -> list[str] | None:
+    """Peewee's own field for a primary key that takes its numbers from a sequence, in words."""
+    if is_serial(column):
+        return AUTO_FIELDS.get(column.type)
     if column.sequence != default_sequence(table, column.name) or has_own_options(column):
         return None
     if column.identity and column.type == "integer":
-        return f"IdentityField({'generate_always=True, ' if column.identity == 'a' else ''}"
-    return AUTO_FIELDS.get(column.type) if is_serial(column) else None
+        return ["IdentityField"] + ["generate_always=True"] * (column.identity == "a")
+    return None
 
 
-def field_start(column: Column) -> str:
-    """The start of a column's field; its options and a bracket follow."""
+def plain_field(column: Column) -> list[str]:
+    """The class of a column's field, and the arguments before its options."""
     if is_serial(column):
-        return f'TypedField("{SERIALS[column.type]}", '
+        return ["TypedField", literal(SERIALS[column.type])]
     if column.type in FIELDS:
         return FIELDS[column.type]
     if found := re.fullmatch(r"character varying\((\d+)\)", column.type):
-        return f"CharField(max_length={found[1]}, "
+        return ["CharField", f"max_length={found[1]}"]
     if found := re.fullmatch(r"numeric\((\d+),(\d+)\)", column.type):
-        return f"DecimalField({found[1]}, {found[2]}, "
-    if column.type == "timestamp(6) without time zone":
-        return "Timestamp6Field("
-    return f"TypedField({literal(column.type)}, "
+        return ["DecimalField", *found.groups()]
+    return ["TypedField", literal(column.type)]
 
 
-def clause(column: Column) -> str | None:
+def clause(column: Column, table: str) -> str | None:
     """The default, the expression or the identity of a column as SQL."""
     if column.identity:
-        options = f"SEQUENCE NAME {quote(column.sequence or '')} {column.sequence_options}"
-        return f"GENERATED {IDENTITIES[column.identity]} AS IDENTITY ({options})"
+        return _identity(column, table)
     if column.generated:
         stored = "STORED" if column.generated == "s" else "VIRTUAL"
         return f"GENERATED ALWAYS AS ({column.expression}) {stored}"
     if column.expression is None or is_serial(column):
         return None
     return f"DEFAULT {column.expression}"
+
+
+def _identity(column: Column, table: str) -> str:
+    """The identity of a column, with the name and the options that are not those of a new one."""
+    options = []
+    if column.sequence != default_sequence(table, column.name):
+        options.append(f"SEQUENCE NAME {quote(column.sequence or '')}")
+    if has_own_options(column):
+        options.append(column.sequence_options or "")
+    own = f" ({' '.join(options)})" if options else ""
+    return f"GENERATED {IDENTITIES[column.identity]} AS IDENTITY{own}"
 
 
 def is_serial(column: Column) -> bool:
@@ -90,7 +103,7 @@ def _words(text: str) -> str:
 
 
 def has_own_options(column: Column) -> bool:
-    """Whether the sequence of a serial column has other options than a new one."""
+    """Whether the sequence of a column has other options than a new one."""
     usual = f"INCREMENT 1 MINVALUE 1 MAXVALUE {LARGEST.get(column.type)} START 1 CACHE 1"
     return (column.sequence_type, column.sequence_options) != (column.type, usual)
 

@@ -25,33 +25,41 @@ def definition(constraint: Constraint) -> str:
 
 def primary_key(table: Table) -> str | None:
     """The column of a primary key that a field can declare."""
-    for constraint in table.constraints:
-        if constraint.type == "p" and len(constraint.columns) == 1:
-            (column,) = constraint.columns
-            plain = {f"PRIMARY KEY ({name})" for name in (column, quote(column))}
-            if constraint.name == default_primary_key(table.name) and (
-                constraint.definition in plain
-            ):
-                return column
-    return None
+    key = _plain_key(table)
+    return key.columns[0] if key and len(key.columns) == 1 else None
 
 
 def composite_key(table: Table) -> list[str]:
     """The columns of a primary key of several that CompositeKey declares; empty without one."""
+    key = _plain_key(table)
+    return key.columns if key and len(key.columns) > 1 else []
+
+
+def renamed_key(table: Table) -> Constraint | None:
+    """The primary key that Peewee declares, where its name is not the server's own choice."""
+    key = _plain_key(table)
+    return key if key and key.name != default_primary_key(table.name) else None
+
+
+def _plain_key(table: Table) -> Constraint | None:
+    """The primary key, where it has only columns, and a name that it can get from a new one.
+
+    The server chooses another name for a new one whose usual name another table's key has.
+    """
     for key in table.constraints:
-        if key.type != "p" or len(key.columns) == 1 or key.storage:
-            continue
-        listed = ", ".join(key.columns), ", ".join(map(quote, key.columns))
-        is_plain = key.definition in {f"PRIMARY KEY ({names})" for names in listed}
-        return key.columns if is_plain and key.name == default_primary_key(table.name) else []
-    return []
+        plain = f"PRIMARY KEY ({', '.join(key.columns)})"
+        # The server quotes only some of the names.
+        is_plain = key.definition.replace('"', "") == plain.replace('"', "")
+        if is_plain and default_primary_key(table.name) not in table.names_of_other_keys:
+            return key
+    return None
 
 
 def is_in_table(table: Table, constraint: Constraint) -> bool:
     """Whether a constraint is one of Meta.constraints."""
     if constraint.type == "f" or constraint.definition.endswith(" NOT VALID"):
         return False
-    return constraint.type != "p" or primary_key(table) is None
+    return constraint.type != "p" or _plain_key(table) is None
 
 
 def simple_keys(table: Table) -> dict[str, Constraint]:
@@ -64,9 +72,20 @@ def simple_keys(table: Table) -> dict[str, Constraint]:
         for key in table.constraints
         if key.type == "f"
         and len(key.columns) == 1
-        and key.target != table.oid
         and ACTIONS.fullmatch(end_of(key))
+        and (key.target != table.oid or _is_in_create_table(table, key))
     }
+
+
+def _is_in_create_table(table: Table, key: Constraint) -> bool:
+    """Whether CREATE TABLE can have a key to its own table, where no unique index exists yet.
+
+    A column that refers to its own table has no type of its own for Peewee, which would look for
+    that in a circle.
+    """
+    of_target = [it for it in table.constraints if it.columns == key.target_columns]
+    is_unique = any(it.type in ("p", "u") for it in of_target)
+    return is_unique and not any(it.target == table.oid for it in of_target)
 
 
 def actions(key: Constraint) -> Iterator[str]:

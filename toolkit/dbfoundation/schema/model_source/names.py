@@ -27,15 +27,20 @@ def class_names(tables: Iterable[Table], home: str, taken: Collection[str]) -> d
     return names
 
 
-def attributes(table: Table, references: Collection[str]) -> dict[str, str]:
-    """An attribute for each column; a reference's loses its `_id` where the rest is unused."""
+def attributes(
+    table: Table, references: Collection[str], globals_: Collection[str]
+) -> dict[str, str]:
+    """An attribute for each column; a reference's loses its `_id` where the rest is unused.
+
+    In the class, an attribute would hide the one of `globals_` that has its name.
+    """
     names: dict[str, str] = {}
     columns = [column.name for column in table.columns]
     for column in columns:
         short = column.removesuffix("_id") if column in references else column
         name = _identifier(short if short not in columns else column)
         # A reference has a second attribute, its name and `_id`.
-        names[column] = _unused(name, {*names.values(), *columns} - {column})
+        names[column] = _unused(name, {*names.values(), *columns} - {column} | {*globals_})
     return names
 
 

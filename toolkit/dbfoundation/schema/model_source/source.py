@@ -1,8 +1,7 @@
 """Peewee models as Python source, made from a live schema so that they create it again exactly.
 
 Each table becomes a class, after the tables that it refers to. A part that its class cannot declare
-is SQL beside the class: a foreign key of several columns, an index, a sequence's options. The
-generated models are for comparing: a table whose key has several columns has no `primary_key`.
+is SQL beside the class: a foreign key of several columns, an index, a sequence's options.
 
 Views, types, functions, triggers, rules, policies and comments are no parts of a model.
 """
@@ -10,20 +9,19 @@ Views, types, functions, triggers, rules, policies and comments are no parts of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import StringIO
-from token import NAME as TOKEN_NAME
-from tokenize import generate_tokens
 from typing import TYPE_CHECKING, Any
 
 from peewee import Model
 
+from dbfoundation.runtime.models import get_meta
 from dbfoundation.schema.catalog import search_path
-from dbfoundation.schema.model_source.column_text import WIDTH, call
+from dbfoundation.schema.model_source.imports import write_imports
+from dbfoundation.schema.model_source.state import State
 from dbfoundation.schema.model_source.tables import read_tables
-from dbfoundation.schema.model_source.writer import IMPORTS, Writer
+from dbfoundation.schema.model_source.writer import write_class
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from peewee import PostgresqlDatabase
 
@@ -57,21 +55,45 @@ def models_of(
     database: PostgresqlDatabase,
     chosen: Collection[str] | None = None,
     base: tuple[str, str] = ("peewee", "Model"),
+    models: Sequence[type[Model]] = (),
 ) -> ModelSource:
     """The models of some tables and of those that they refer to, or of every table.
 
     Partitions have none. `chosen` are names as printed_name() writes them, `base` is the module and
-    the name of the classes' base.
+    the name of the classes' base. A reference to the table of one of `models` uses that model.
     """
     module, name = base
     known = {table.oid: table for table in read_tables(database)}
     home = next(iter(search_path(database)), "public")
-    tables = known if chosen is None else _with_referenced(known, home, chosen)
-    writer = Writer(tables, home, name)
-    classes = [writer.write(table) for table in _ordered(tables)]
-    body = "\n\n\n".join(classes)
-    text = f"{PRELUDE}\n\n{_imports(body, module, name)}\n\n\n{body}\n"
-    return ModelSource(text, [printed_name(it, home) for it in tables.values()], writer.left_out)
+    others = [model for model in models if chosen is None or table_of(model) not in chosen]
+    modelled = _with_model(known, home, others)
+    rest = {oid: table for oid, table in known.items() if oid not in modelled}
+    tables = rest if chosen is None else _with_referenced(rest, home, chosen)
+    own = {model.__name__: model.__module__ for _, model in modelled.values()} | {name: module}
+    taken = [model.__name__ for model in others]
+    state = State(tables, modelled, home, name, taken)
+    body = "\n\n\n".join(write_class(state, table) for table in _ordered(tables))
+    text = f"{PRELUDE}\n\n{write_imports(body, own)}\n\n\n{body}\n"
+    printed = sorted(printed_name(table, home) for table in tables.values())
+    return ModelSource(text, printed, state.left_out)
+
+
+def table_of(model: type[Model]) -> str:
+    """The name of a model's table as printed_name() writes it."""
+    meta = get_meta(model)
+    return ".".join(filter(None, (meta.schema, meta.table_name)))
+
+
+def _with_model(
+    known: dict[int, Table], home: str, models: Sequence[type[Model]]
+) -> dict[int, tuple[Table, type[Model]]]:
+    """The tables that have a model."""
+    by_name = {table_of(model): model for model in models}
+    return {
+        oid: (table, by_name[name])
+        for oid, table in known.items()
+        if (name := printed_name(table, home)) in by_name
+    }
 
 
 def names_of_tables(database: PostgresqlDatabase) -> list[str]:
@@ -102,24 +124,6 @@ def _with_referenced(
         if printed_name(table, home) in chosen:
             add(oid)
     return tables
-
-
-def _imports(body: str, module: str, base: str) -> str:
-    """The import statements for the names that the source uses."""
-    tokens = generate_tokens(StringIO(body).readline)
-    used = {token.string for token in tokens if token.type == TOKEN_NAME}
-    modules = {name: IMPORTS[name] for name in used & IMPORTS.keys()} | {base: module}
-    lines = []
-    for source in dict.fromkeys(("dbfoundation", "peewee", "playhouse.postgres_ext", module)):
-        found = (name for name, place in modules.items() if place == source)
-        if names := sorted(found, key=lambda name: (not name.isupper(), name)):
-            line = f"from {source} import {', '.join(names)}"
-            is_long = len(line) > WIDTH
-            lines.append(call(f"from {source} import ", ["", *names]) if is_long else line)
-    own = (
-        [] if module == "peewee" else ["", lines.pop()]
-    )  # a project's module is a group of its own
-    return "\n".join([*lines, *own])
 
 
 def _ordered(tables: dict[int, Table]) -> list[Table]:

@@ -111,7 +111,10 @@ class Index:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its parts, which are in the order of pg_catalog."""
+    """A table with its parts, which are in the order of pg_catalog.
+
+    `names_of_other_keys` are those of the primary keys of the schema's other tables.
+    """
 
     oid: int
     schema: str
@@ -123,6 +126,7 @@ class Table:
     columns: list[Column]
     constraints: list[Constraint]
     indexes: list[Index]
+    names_of_other_keys: set[str]
 
 
 def read_tables(database: PostgresqlDatabase) -> list[Table]:
@@ -134,12 +138,19 @@ def read_tables(database: PostgresqlDatabase) -> list[Table]:
         parts = [_parts(database, query, oids) for query in (COLUMNS, CONSTRAINTS, INDEXES)]
         transaction.rollback()  # restores the session's settings
     columns, constraints, indexes = parts
+    keys = {
+        (schema, name, oid)
+        for oid, schema, *_ in rows
+        for name, kind, *_ in constraints.get(oid, [])
+        if kind == "p"
+    }
     return [
         Table(
             *(oid, schema, name, unlogged, partitioning, storage, parents),
             [Column(*values) for values in columns.get(oid, [])],
             [Constraint(*values) for values in constraints.get(oid, [])],
             [Index(*values) for values in indexes.get(oid, [])],
+            {key for place, key, other in keys if place == schema and other != oid},
         )
         for oid, schema, name, unlogged, partitioning, storage, parents in rows
     ]
