@@ -4,6 +4,8 @@ import pytest
 from peewee import IntegerField, Model
 
 from dbfoundation.runtime.connection import dedicated
+from dbfoundation.schema.drift import find_drift, read_sides
+from dbfoundation.schema.placement import find_placement
 from tests.bookshop import (
     ALL,
     BOOKS,
@@ -145,3 +147,34 @@ def test_a_change_in_a_models_own_schema_is_a_difference(schemas, change, senten
     schemas.execute_sql(change)
     sentences = describe_drift(schemas, ALL)
     assert [line for line in sentences if sentence in line], sentences
+
+
+def test_the_models_tables_are_created_once_while_their_schemas_stay_the_same(live):
+    sides = read_sides(live, BOOKSHOP, ())
+    with live.atomic():
+        assert sides.read_again(live).differences() == []
+        assert live.execute_sql("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,)
+    live.execute_sql(f"ALTER TABLE {BOOKS} ALTER title TYPE text")
+    found = sides.read_again(live).differences()
+    assert found
+    assert found == find_drift(live, BOOKSHOP, ())
+
+
+def test_the_models_tables_are_created_again_after_one_has_moved_to_another_schema(live):
+    live.execute_sql("CREATE SCHEMA mine; SET search_path = mine, public")
+    sides = read_sides(live, BOOKSHOP, ())
+    live.execute_sql("ALTER TABLE public.authors SET SCHEMA mine")
+    again = sides.read_again(live)
+    assert {again.models.placement.schemas[model] for model in BOOKSHOP} == {"mine", "public"}
+    assert again.differences() == []
+
+
+def test_a_table_is_found_by_a_name_that_the_server_shortens(db):
+    class Long(Model):
+        class Meta:
+            table_name = "long_" * 14
+
+    db.execute_sql("CREATE SCHEMA mine")
+    create_tables(db, Long)
+    db.execute_sql("SET search_path = mine, public")
+    assert find_placement(db, [Long]).schemas == {Long: "public"}

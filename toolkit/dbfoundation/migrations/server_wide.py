@@ -75,7 +75,9 @@ CASE WHEN age(xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_s
 """
 CHANGED = f"""
 SELECT c.relname FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation
-WHERE l.pid = pg_backend_pid() AND l.database = 0 AND l.mode ~ 'Exclusive' AND c.relkind = 'r'
+WHERE l.pid = pg_backend_pid() AND l.database = 0 AND c.relkind = 'r'
+AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareRowExclusiveLock',
+    'ExclusiveLock', 'AccessExclusiveLock')  -- a pattern costs more than the other conditions
 AND c.relname <> 'pg_shdepend'
 AND (c.relname <> 'pg_db_role_setting' OR %s IS DISTINCT FROM ({SETTINGS}))
 UNION SELECT 'pg_database' FROM pg_catalog.pg_database

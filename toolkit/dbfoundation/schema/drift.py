@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dbfoundation.runtime.models import get_meta
 from dbfoundation.schema import catalog
 from dbfoundation.schema.comparison import compare
 from dbfoundation.schema.ignored import is_ignored, matches, parent_of
 from dbfoundation.schema.model_defaults import offer_model_defaults, take_agreed
+from dbfoundation.schema.placement import find_placement
 from dbfoundation.schema.renames import rename_difference, take_renamed
 from dbfoundation.schema.spelling import adopt_spelling
 from dbfoundation.schema.wanted import DECLARABLE, wanted_schema
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dbfoundation.schema.catalog import SchemaObject
     from dbfoundation.schema.comparison import Difference
-    from dbfoundation.schema.wanted import Schemas
+    from dbfoundation.schema.placement import Placement
 
 # The details of a model's objects that a model cannot declare.
 UNDECLARABLE = {
@@ -29,12 +29,6 @@ UNDECLARABLE = {
     *("replica identity", "cluster", "tablespace", "storage mode", "statistics", "options"),
     "sequence persistence",  # follows that of its table
 }
-# The first schema of a search_path that has a table.
-FIND_SCHEMA = """
-SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = %s AND n.nspname = ANY(%s)
-ORDER BY pg_catalog.array_position(%s, n.nspname::text) LIMIT 1
-"""
 
 
 def find_drift(
@@ -52,73 +46,75 @@ def find_drift(
     Raises AccessDeniedError for a user without CREATE on the database. Raises DatabaseError for
     models that the server rejects, or whose SQL uses a live table.
     """
-    sides = read_sides(database, models, ignored)
-    renamed = [rename_difference(thing, other) for thing, other in sides.renamed]
-    return [*renamed, *compare(sides.live, sides.wanted)]
+    return read_sides(database, models, ignored).differences()
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models' tables as the server has created them once, and the ignored names."""
+
+    placement: Placement
+    objects: Sequence[SchemaObject]
+    ignored: Collection[str]
 
 
 @dataclass(frozen=True)
 class Sides:
     """The live schema and the models', each without the objects that differ in their name alone.
 
-    Both are spelled alike, and `renamed` has the pairs of the others. `schemas` are those of the
-    models' tables, and `path` is the session's search_path.
+    Both are spelled alike, and `renamed` has the pairs of the others.
     """
 
     live: Sequence[SchemaObject]
     wanted: Sequence[SchemaObject]
-    schemas: Schemas
-    path: Sequence[str]
+    models: Models
     renamed: Sequence[tuple[SchemaObject, SchemaObject]] = ()
+
+    def differences(self) -> list[Difference]:
+        """The differences of both sides, as find_drift() returns them."""
+        renamed = [rename_difference(thing, other) for thing, other in self.renamed]
+        return [*renamed, *compare(self.live, self.wanted)]
+
+    def read_again(self, database: PostgresqlDatabase) -> Sides:
+        """The sides after tables have changed.
+
+        The models' tables are created again only if they belong to other schemas by now.
+        """
+        placement = find_placement(database, self.models.placement.schemas)
+        if placement != self.models.placement:
+            return read_sides(database, [*placement.schemas], self.models.ignored)
+        return _compare_with(database, self.models)
 
 
 def read_sides(
     database: PostgresqlDatabase, models: Sequence[type[Model]], ignored: Collection[str]
 ) -> Sides:
     """Both sides of the comparison that find_drift() makes; raises as that does."""
-    path = catalog.search_path(database)
-    schemas = {model: _schema_of(database, model, path) for model in models}
-    others = {model: _schema_of(database, model, path) for model in _referenced(models)}
-    wanted = wanted_schema(database, schemas, others, path)
-    live = _live_schema(database, schemas, path, wanted)
-    names = _compared_names(wanted, live, ignored)
-    live, wanted = (_declarable(side, names, ignored) for side in (live, wanted))
+    placement = find_placement(database, models)
+    return _compare_with(database, Models(placement, wanted_schema(database, placement), ignored))
+
+
+def _compare_with(database: PostgresqlDatabase, models: Models) -> Sides:
+    """The live schema now, beside the models."""
+    placement, ignored, path = models.placement, models.ignored, models.placement.path
+    live = _live_schema(database, placement, models.objects)
+    names = _compared_names(models.objects, live, ignored)
+    live, wanted = (_declarable(side, names, ignored) for side in (live, models.objects))
     if not compare(live, wanted):
-        return Sides(live, wanted, schemas, path)
-    offered = offer_model_defaults(database, schemas, live, wanted, path)
+        return Sides(live, wanted, models)
+    offered = offer_model_defaults(database, placement.schemas, live, wanted, path)
     live = adopt_spelling(database, live, offered, path)
     wanted = take_agreed(live, wanted, offered)
     renamed, live, wanted = take_renamed(database, live, wanted, path)
-    return Sides(live, wanted, schemas, path, renamed)
-
-
-def _schema_of(database: PostgresqlDatabase, model: type[Model], path: Sequence[str]) -> str:
-    """The schema of the model's table, or the one in which the session would create it."""
-    meta = get_meta(model)
-    if meta.schema:
-        return str(meta.schema)
-    found = database.execute_sql(FIND_SCHEMA, (meta.table_name, path, path)).fetchone()
-    return str(found[0]) if found else next(iter(path), "public")
-
-
-def _referenced(models: Iterable[type[Model]]) -> set[type[Model]]:
-    """The other models that these refer to, directly or through others."""
-    given = {*models}
-    known = new = given
-    while new:
-        new = {other for model in new for other in get_meta(model).refs.values()} - known
-        known = known | new
-    return known - given
+    return Sides(live, wanted, models, renamed)
 
 
 def _live_schema(
-    database: PostgresqlDatabase,
-    schemas: Schemas,
-    path: Sequence[str],
-    wanted: Iterable[SchemaObject],
+    database: PostgresqlDatabase, placement: Placement, wanted: Iterable[SchemaObject]
 ) -> list[SchemaObject]:
     """The objects in the models' schemas, and the models' sequences in the rest of the path."""
-    home = {*path[:1], *schemas.values()}
+    path = placement.path
+    home = {*path[:1], *placement.schemas.values()}
     sequences = {thing.name for thing in wanted if thing.kind == "sequence"}
     rest = [*({*path} - home)]
     return catalog.read(database, schemas=[*home], path=path, kinds=DECLARABLE) + [

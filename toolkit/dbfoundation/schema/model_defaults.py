@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from peewee import Field, PostgresqlDatabase
 
     from dbfoundation.schema.catalog import SchemaObject
-    from dbfoundation.schema.wanted import Schemas
+    from dbfoundation.schema.placement import Schemas
 
 COLUMN_NAME = """
 SELECT pg_catalog.concat(CASE WHEN NOT %s THEN pg_catalog.quote_ident(%s::text) || '.' END,

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from peewee import Model, PostgresqlDatabase
 
     from dbfoundation.schema.catalog import SchemaObject
-
-    Schemas = Mapping[type[Model], str]  # the schema of each model's table
+    from dbfoundation.schema.placement import Placement, Schemas
 
 # The kinds of objects that a model can declare.
 DECLARABLE = ("table", "column", "constraint", "index", "sequence")
@@ -49,14 +48,12 @@ NAME_NO_SCHEMA = (
 )
 
 
-def wanted_schema(
-    database: PostgresqlDatabase, schemas: Schemas, others: Schemas, path: Sequence[str]
-) -> list[SchemaObject]:
+def wanted_schema(database: PostgresqlDatabase, placement: Placement) -> list[SchemaObject]:
     """The models' tables on this server, under the names of the schemas that they belong to.
 
-    `others` are the models that these refer to, and `path` is the session's search_path. Raises as
-    find_drift() does.
+    Raises as find_drift() does.
     """
+    schemas, others, path = placement.schemas, placement.others, placement.path
     token = f"wanted_{uuid4().hex}"
     own, referenced = _scratch_schemas(token, schemas), _scratch_schemas(f"{token}_others", others)
     scratch = own | referenced

@@ -41,7 +41,7 @@ from dbfoundation.tasks.output import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from peewee import PostgresqlDatabase
 
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from dbfoundation.migrations.verification import ProofResult, Scratch
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.schema.ddl.candidates import Candidate
-    from dbfoundation.schema.ddl.change import Change
     from dbfoundation.schema.ddl.renaming import Answers
+    from dbfoundation.schema.drift import Sides
     from dbfoundation.settings import Settings
     from dbfoundation.tasks.project import Project
 
@@ -75,12 +75,15 @@ class Draft:
         """
         from dbfoundation.migrations.draft import draft_files
         from dbfoundation.migrations.files import new_names, write
+        from dbfoundation.schema.ddl.renaming import changes_of
+        from dbfoundation.schema.drift import read_sides
 
         new_names(self.project.migrations, self.name)  # an existing name is an error at once
         with self._migrated() as (scratch, copy, scratch_settings):
             print_lines(self._drift_of(scratch.engine.database))
             self.progress("comparing the result of the migrations with the models")
-            changes = self._changes(scratch.engine.database, answers)
+            sides = read_sides(scratch.engine.database, self.project.models(), self._ignored)
+            changes = changes_of(scratch.engine.database, sides, answers, ask_person)
             files = draft_files(changes)
             if not files:
                 print_line(f"the models and the migrations agree: {self.name} is not needed")
@@ -91,7 +94,7 @@ class Draft:
             self.progress("proving the draft")
             has_todo = any(file.has_todo for file in files)
             seed = None if has_todo else partial(run_seeds, self.project, scratch_settings)
-            problems = self._prove(replace(scratch, seed=seed))
+            problems = self._prove(replace(scratch, seed=seed), sides)
         texts = {new: file.text(self.name) for new, file in zip(names, files, strict=True)}
         if dry_run or problems:
             print_lines(rendering.draft(texts))
@@ -140,22 +143,15 @@ class Draft:
     def _report_step(self, step: Step) -> None:
         self.progress(f"applied {step.name} to a scratch database")
 
-    def _changes(self, database: PostgresqlDatabase, answers: Answers) -> Sequence[Change]:
-        """The changes from the migrations to the models, with each question answered."""
-        from dbfoundation.schema.ddl.renaming import changes_of
-
-        return changes_of(database, self.project.models(), self._ignored, answers, ask_person)
-
-    def _prove(self, scratch: Scratch) -> list[str]:
+    def _prove(self, scratch: Scratch, sides: Sides) -> list[str]:
         """The problems of the draft: up, agrees with the models, down, as before, up again."""
         from dbfoundation.migrations.verification import Verification
-        from dbfoundation.schema.drift import find_drift
 
         try:
             Verification(_stop_at_problem).run(lambda: nullcontext(scratch))
         except (DraftError, MigrationFailedError) as error:
             return [f"{error}"]
-        different = find_drift(scratch.engine.database, self.project.models(), self._ignored)
+        different = sides.read_again(scratch.engine.database).differences()
         return [difference.describe("the draft", "the models") for difference in different]
 
     def _drift_of(self, migrated: PostgresqlDatabase) -> Iterator[str]:

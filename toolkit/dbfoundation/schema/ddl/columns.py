@@ -148,9 +148,9 @@ def _drop_identity(
     if "identity" not in before.details or "identity" in after.details:
         return
     undo = [f"{alter} ADD {sequences.identity_clause(before, source)}"]
-    undo += [sequences.continue_after(before, it) for it in source.sequences_of(before.name)]
+    undo += [sequences.continue_after(before, it) for it in source.sequences_of[before.name]]
     yield Change(Phase.CHANGE_COLUMN, f"{alter} DROP IDENTITY", tuple(undo))
-    for sequence in target.sequences_of(after.name):
+    for sequence in target.sequences_of[after.name]:
         for change in sequences.add(sequence, after):
             yield replace(change, phase=Phase.CHANGE_COLUMN)
 
@@ -169,7 +169,7 @@ def _add_identity(
         return
     is_nullable = before.details.get("nullability") != NOT_NULL
     phase = Phase.ONLINE_IDENTITY if is_nullable else Phase.CHANGE_SEQUENCE
-    for sequence in source.sequences_of(before.name):
+    for sequence in source.sequences_of[before.name]:
         restored = (sequences.create(sequence), sequences.set_owner(sequence))
         continued = sequences.continue_after(before, sequence)
         yield Change(phase, f"{sequences.drop(sequence)}", (*restored, continued))
@@ -177,7 +177,7 @@ def _add_identity(
     add_it = f"ALTER COLUMN {column_name(after)} ADD {clause}"
     drop_it = f"{alter} DROP IDENTITY IF EXISTS"
     yield Change(phase, f"{drop_it}, {add_it}", (drop_it,))
-    for sequence in target.sequences_of(after.name):
+    for sequence in target.sequences_of[after.name]:
         yield Change(phase, sequences.continue_after(after, sequence))
 
 

@@ -54,4 +54,5 @@ def read_facts(database: PostgresqlDatabase, sides: Sides) -> Facts:
         return bool(found and found[0])
 
     schemas = {name for (name,) in database.execute_sql(SCHEMAS).fetchall()}
-    return Facts(schemas, casts, read_constants(database, sides.schemas, sides.path))
+    placement = sides.models.placement
+    return Facts(schemas, casts, read_constants(database, placement.schemas, placement.path))

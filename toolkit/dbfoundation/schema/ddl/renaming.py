@@ -18,13 +18,12 @@ from dbfoundation.schema.ddl.change import Change, Phase
 from dbfoundation.schema.ddl.facts import read_facts
 from dbfoundation.schema.ddl.plan import plan
 from dbfoundation.schema.ddl.sides import quote
-from dbfoundation.schema.drift import read_sides
 from dbfoundation.schema.scratch import execute_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
-    from peewee import Model, PostgresqlDatabase
+    from peewee import PostgresqlDatabase
 
     from dbfoundation.schema.ddl.candidates import Candidate
     from dbfoundation.schema.drift import Sides
@@ -56,19 +55,17 @@ class Answers:
 
 def changes_of(
     database: PostgresqlDatabase,
-    models: Sequence[type[Model]],
-    ignored: Collection[str],
+    sides: Sides,
     answers: Answers,
     ask: Callable[[Candidate], str | None],
 ) -> list[Change]:
-    """The changes from the database to the models.
+    """The changes from the database to the models, of which `sides` were read.
 
     `ask` returns the new name for a candidate without an answer, or None if it is dropped. Raises
     PlanError for an answer that fits nothing.
     """
     with database.atomic() as transaction:
         renames = []
-        sides = read_sides(database, models, ignored)
         unused = ({*answers.renamed} | answers.dropped) - gone_names(sides)
         while candidate := _first_open(sides, answers):
             new = answers.renamed.get(candidate.old) or ask(candidate)
@@ -77,7 +74,7 @@ def changes_of(
                 continue
             renames.append(_rename(candidate, new))
             _execute(database, renames[-1])
-            sides = read_sides(database, models, ignored)
+            sides = sides.read_again(database)
         facts = read_facts(database, sides)
         changes = plan(sides.live, sides.wanted, sides.renamed, facts)
         transaction.rollback()

@@ -40,7 +40,7 @@ def has_usual_name(sequence: SchemaObject, column: SchemaObject) -> bool:
 def serial_of(column: SchemaObject, side: Side) -> str | None:
     """The serial type that stands for a column and its sequence; None for any other column."""
     data_type = column.details["type"]
-    owned = side.sequences_of(column.name)
+    owned = side.sequences_of[column.name]
     if len(owned) != 1 or data_type not in SERIAL or "identity" in column.details:
         return None
     is_usual = (
@@ -56,7 +56,7 @@ def serial_of(column: SchemaObject, side: Side) -> str | None:
 def identity_clause(column: SchemaObject, side: Side) -> str:
     """GENERATED … AS IDENTITY, with the sequence's options unless they are the usual ones."""
     clause = column.details["identity"]
-    for sequence in side.sequences_of(column.name):
+    for sequence in side.sequences_of[column.name]:
         definition = sequence.details["definition"]
         if has_usual_name(sequence, column) and definition == usual_definition(
             column.details["type"]

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Side:
-    """One schema: tables and sequences by name, and the parts of each table by theirs."""
+    """One schema: tables and sequences by name, and the parts of each table by theirs.
+
+    `sequences_of` has the sequences of each column.
+    """
 
     def __init__(self, objects: Iterable[SchemaObject]) -> None:
         self.tables: Named = {}
@@ -25,6 +28,7 @@ class Side:
         self.columns: defaultdict[str, Named] = defaultdict(dict)
         self.constraints: defaultdict[str, Named] = defaultdict(dict)
         self.indexes: defaultdict[str, Named] = defaultdict(dict)
+        self.sequences_of: defaultdict[str, list[SchemaObject]] = defaultdict(list)
         for thing in objects:
             if thing.kind in ("table", "sequence"):
                 getattr(self, f"{thing.kind}s")[thing.name] = thing
@@ -35,22 +39,20 @@ class Side:
                     "index": self.indexes,
                 }[thing.kind]
                 parts[thing.table][thing.name] = thing
-
-    def sequences_of(self, name: str) -> list[SchemaObject]:
-        """The sequences of a table, or of a column."""
-        return [
-            thing
-            for thing in self.sequences.values()
-            if name in (thing.table, thing.details.get("owner", "").removeprefix("OWNED BY "))
-        ]
+        for thing in self.sequences.values():
+            self.sequences_of[_owner(thing)].append(thing)
 
     def owner_of(self, sequence: SchemaObject) -> SchemaObject | None:
         """The column that a sequence belongs to."""
-        owner = sequence.details.get("owner", "").removeprefix("OWNED BY ")
-        return self.columns[sequence.table or ""].get(owner)
+        return self.columns[sequence.table or ""].get(_owner(sequence))
 
     def is_partitioned(self, table: str) -> bool:
         return "partitioning" in self.tables[table].details
+
+
+def _owner(sequence: SchemaObject) -> str:
+    """The column that a sequence belongs to; empty where it belongs to none."""
+    return sequence.details.get("owner", "").removeprefix("OWNED BY ")
 
 
 def column_name(thing: SchemaObject) -> str:

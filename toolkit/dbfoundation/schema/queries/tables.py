@@ -145,7 +145,9 @@ SUBQUERIES = {
         FROM pg_index i JOIN pg_class n ON n.oid = i.indexrelid
         JOIN pg_class x ON x.oid = i.indrelid
         WHERE n.relnamespace = {any_namespace} AND {not_from_extension} AND NOT EXISTS (
-            SELECT FROM pg_constraint WHERE conindid = n.oid AND contype IN ('p', 'u', 'x')
+            -- by the table, too, because conindid has no index
+            SELECT FROM pg_constraint
+            WHERE conrelid = i.indrelid AND conindid = n.oid AND contype IN ('p', 'u', 'x')
         )
     """,
     "statistics": """

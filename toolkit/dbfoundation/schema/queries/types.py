@@ -92,6 +92,8 @@ SUBQUERIES = {
         WHERE x.typnamespace = {any_namespace} AND {not_from_extension}
         AND (x.typtype IN ('e', 'd', 'r') OR c.relkind = 'c'
             OR (x.typtype = 'p' AND NOT x.typisdefined)
-            OR (x.typtype = 'b' AND NOT EXISTS (SELECT FROM pg_type WHERE typarray = x.oid)))
+            OR (x.typtype = 'b' AND NOT EXISTS (
+                -- by the element's OID, because typarray has no index
+                SELECT FROM pg_type e WHERE e.oid = x.typelem AND e.typarray = x.oid)))
     """,
 }
