@@ -59,10 +59,11 @@ def find_drift(
 
 @dataclass(frozen=True)
 class Sides:
-    """The live schema and the models', each without the objects that differ in their name alone.
+    """The live schema and the models', spelled alike.
 
-    Both are spelled alike, and `renamed` has the pairs of the others. `schemas` are those of the
-    models' tables, and `path` is the session's search_path.
+    `renamed` has the pairs of objects that differ in their name alone; `live` has them under the
+    models' names. `schemas` are those of the models' tables, and `path` is the session's
+    search_path.
     """
 
     live: Sequence[SchemaObject]
@@ -88,7 +89,7 @@ def read_sides(
     offered = offer_model_defaults(database, schemas, live, wanted, path)
     live = adopt_spelling(database, live, offered, path)
     wanted = take_agreed(live, wanted, offered)
-    renamed, live, wanted = take_renamed(database, live, wanted, path)
+    renamed, live = take_renamed(database, live, wanted, path)
     return Sides(live, wanted, schemas, path, renamed)
 
 

@@ -6,7 +6,7 @@ written into the project after their proof.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from dbfoundation.errors import (
     DatabaseError,
     DraftError,
-    MigrationFailedError,
     PlanError,
     RefusedError,
     ServerWideError,
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from peewee import PostgresqlDatabase
 
     from dbfoundation.migrations.step import Step
-    from dbfoundation.migrations.verification import ProofResult, Scratch
+    from dbfoundation.migrations.verification import Scratch
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.schema.ddl.candidates import Candidate
     from dbfoundation.schema.ddl.change import Change
@@ -74,6 +73,7 @@ class Draft:
         Raises DraftError for a draft that cannot be proven, and PlanError for an open question.
         """
         from dbfoundation.migrations.draft import draft_files
+        from dbfoundation.migrations.draft_proof import find_problems
         from dbfoundation.migrations.files import new_names, write
 
         new_names(self.project.migrations, self.name)  # an existing name is an error at once
@@ -91,7 +91,9 @@ class Draft:
             self.progress("proving the draft")
             has_todo = any(file.has_todo for file in files)
             seed = None if has_todo else partial(run_seeds, self.project, scratch_settings)
-            problems = self._prove(replace(scratch, seed=seed))
+            problems = find_problems(
+                replace(scratch, seed=seed), self.project.models(), self._ignored
+            )
         texts = {new: file.text(self.name) for new, file in zip(names, files, strict=True)}
         if dry_run or problems:
             print_lines(rendering.draft(texts))
@@ -146,18 +148,6 @@ class Draft:
 
         return changes_of(database, self.project.models(), self._ignored, answers, ask_person)
 
-    def _prove(self, scratch: Scratch) -> list[str]:
-        """The problems of the draft: up, agrees with the models, down, as before, up again."""
-        from dbfoundation.migrations.verification import Verification
-        from dbfoundation.schema.drift import find_drift
-
-        try:
-            Verification(_stop_at_problem).run(lambda: nullcontext(scratch))
-        except (DraftError, MigrationFailedError) as error:
-            return [f"{error}"]
-        different = find_drift(scratch.engine.database, self.project.models(), self._ignored)
-        return [difference.describe("the draft", "the models") for difference in different]
-
     def _drift_of(self, migrated: PostgresqlDatabase) -> Iterator[str]:
         """A line for each difference of the developer's database, which the draft does not use."""
         try:
@@ -198,9 +188,3 @@ def ask_person(candidate: Candidate) -> str | None:
     if answer == "drop":
         return None
     raise PlanError(f"neither {' nor '.join(names)} nor drop: nothing was written")
-
-
-def _stop_at_problem(result: ProofResult) -> None:
-    """Raise DraftError for a faulty result: the scratch database is not as it was."""
-    if result.problems:
-        raise DraftError("\n".join(result.problems))
