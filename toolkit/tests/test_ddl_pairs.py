@@ -7,7 +7,6 @@ from dbfoundation.schema.comparison import compare
 from dbfoundation.schema.ddl.facts import Facts
 from dbfoundation.schema.ddl.plan import plan
 from dbfoundation.schema.wanted import DECLARABLE
-from tests.test_ddl import run
 
 BASE = "CREATE TABLE a (id int NOT NULL, b text, c int)"
 PAIRS = {
@@ -221,6 +220,11 @@ def database(module_connection):
     with module_connection.atomic() as transaction:
         yield module_connection
         transaction.rollback()
+
+
+def run(database, statement):
+    """Run a statement in a transaction, which accepts no CONCURRENTLY."""
+    database.execute_sql(statement.replace(" CONCURRENTLY", "").replace("%", "%%"))
 
 
 @pytest.mark.parametrize("is_reversed", [False, True], ids=["forward", "backward"])

@@ -1,109 +1,156 @@
-"""Generated pairs of model sets: the changes lead from one to the other, and back."""
+"""Generated model sets: a draft leads from each to the next one, and back, and keeps the rows."""
 
-import re
-
-from hypothesis import HealthCheck, given, reject, settings
+import pytest
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from psycopg2 import DataError
-from psycopg2.errors import NotNullViolation
 
-from dbfoundation.runtime.server_errors import driver_error
-from dbfoundation.schema.catalog import read
 from dbfoundation.schema.comparison import compare
+from dbfoundation.schema.ddl.sides import column_name, plain, quote
 from dbfoundation.schema.ddl.types import placeholder
-from tests.bookshop import describe_drift
+from tests.drafting import scratch_drafts
 from tests.model_sets import model_sets
 from tests.support import IS_CI
-from tests.test_ddl import plan_for, run
-
-EXAMPLES = 200 if IS_CI else 15
-generated = settings(
-    max_examples=EXAMPLES,
-    database=None,  # no folder of found examples
-    deadline=None,
-    derandomize=not IS_CI,
-    suppress_health_check=[*HealthCheck],
-)
-pairs = given(pair=st.tuples(model_sets(), model_sets()))
 
 
-@generated
-@pairs
-def test_a_pair_of_model_sets_is_drafted_made_and_undone(module_connection, pair):
-    check(module_connection, *pair, has_rows=False)
+def generated(examples, examples_in_ci):
+    """The settings of a test with a number of examples."""
+    return settings(
+        max_examples=examples_in_ci if IS_CI else examples,
+        database=None,  # no folder of found examples
+        deadline=None,
+        derandomize=not IS_CI,
+        suppress_health_check=[*HealthCheck],
+    )
 
 
-@generated
-@pairs
-def test_a_pair_of_model_sets_with_rows_keeps_them(module_connection, pair):
-    check(module_connection, *pair, has_rows=True)
+@pytest.fixture(scope="module")
+def open_drafts(server):
+    with scratch_drafts(server) as open_drafts:
+        yield open_drafts
 
 
-def check(database, first, second, *, has_rows):
-    """Create the first models, make the changes to the second ones, and undo them."""
-    with database.atomic() as transaction:
-        with database.bind_ctx(first):
-            database.create_tables(first)
-        if has_rows:
-            insert_rows(database)
-        before = read(database)
-        changes = plan_for(database, second)
-        for change in changes:
-            fill_in(database, change)
-            run_or_reject(database, change.sql)
-        assert describe_drift(database, second) == []
-        if has_rows:
-            for name in {table_of(model) for model in first} & {table_of(m) for m in second}:
-                count = database.execute_sql(f'SELECT count(*) FROM "{name}"').fetchone()
-                assert count == (1,)
-        for change in reversed(changes):
-            for statement in change.undo:
-                run_or_reject(database, statement)
-        assert compare(before, read(database)) == []
-        transaction.rollback()
+@generated(4, 50)
+@given(sets=st.lists(model_sets(), min_size=3, max_size=4))
+def test_model_sets_are_drafted_one_after_the_other_and_proven(open_drafts, sets):
+    with open_drafts() as drafts:
+        for number, models in enumerate(sets):
+            note(drafts.write(f"set_{number}", models))
+            drafts.engine.up()
+            assert drafts.drift(models) == []
+        drafts.engine.down(to="zero")
+        assert drafts.objects() == []
+        assert drafts.prove(sets[-1]) == []
+
+
+@generated(10, 170)
+@given(first=model_sets(), second=model_sets(), is_whole=st.booleans(), renames=st.booleans())
+def test_a_draft_between_two_model_sets_keeps_the_rows(
+    open_drafts, first, second, is_whole, renames
+):
+    with open_drafts() as drafts:
+        drafts.write("first", first)
+        drafts.engine.up()
+        omitted = keys_of(first) if renames else moved_keys(first, second)
+        insert_rows(drafts, first, omitted, is_whole=is_whole)
+        before, rows = drafts.objects(), values(drafts)
+        answers = Answers()
+        note(drafts.write("second", second, answers.rename if renames else None, is_filled=True))
+        drafts.engine.up()
+        assert drafts.drift(second) == []
+        after = values(drafts)
+        kept = {name: answers.new_name(name) for name in rows}
+        kept = {old: new for old, new in kept.items() if is_comparable(rows[old], after.get(new))}
+        assert {name: after[kept[name]][1] for name in kept} == {n: rows[n][1] for n in kept}
+        drafts.engine.down(to="first")
+        assert compare(before, drafts.objects()) == []
+        restored = values(drafts)
+        assert {name: restored[name][1] for name in kept} == {n: rows[n][1] for n in kept}
+        drafts.engine.up()
+        assert drafts.drift(second) == []
+
+
+class Answers:
+    """The answers of a person who calls everything that can be one a renaming."""
+
+    def __init__(self):
+        self.renamed = {}
+
+    def rename(self, candidate):
+        names = [name.rpartition(".")[2] for name in candidate.new]
+        # A value of another column refers to no row.
+        names = [name for name in names if not name.endswith("_id")]
+        if names:
+            self.renamed[candidate.old] = names[0]
+        return names[0] if names else None
+
+    def new_name(self, column):
+        """The name of a column after the renamings, with its table's."""
+        for old, new in self.renamed.items():
+            table, _, name = column.partition(".")
+            if old == column:
+                column = f"{table}.{new}"
+            elif old == table:
+                column = f"{new}.{name}"
+        return column
 
 
 def table_of(model):
     return model._meta.table_name
 
 
-def insert_rows(database):
-    """A row in each table; a column of text has a number, which other types can read."""
-    tables = {thing.name: [] for thing in read(database) if thing.kind == "table"}
-    for thing in read(database):
-        if thing.kind == "column" and not {"default", "identity"} & thing.details.keys():
-            value = placeholder(thing.details["type"])
-            is_text = thing.details["type"].startswith(("character", "text"))
-            value = "5" if "id" in thing.name.split(".")[-1:] else "'0'" if is_text else value
-            name = thing.name.removeprefix(f"{thing.table}.")
-            if thing.details.get("nullability") == "NOT NULL":
-                tables[thing.table].append((name, value))
-    for table, columns in tables.items():
-        if columns:
-            names, values = (", ".join(words) for words in zip(*columns, strict=True))
-            run(database, f"INSERT INTO {table} ({names}) VALUES ({values})")
-        else:
-            run(database, f"INSERT INTO {table} DEFAULT VALUES")
+def keys_of(models):
+    """The columns of the foreign keys, with the tables that they refer to."""
+    return {
+        f"{table_of(model)}.{field.column_name}": table_of(other)
+        for model in models
+        for field, other in model._meta.refs.items()
+    }
 
 
-def fill_in(database, change):
-    """Do the work of a person where a change needs it."""
-    if not change.todo.startswith("set "):
-        return
-    table, column = re.fullmatch(
-        r"ALTER TABLE (.+?) DROP .* CHECK \((.+) IS NOT NULL\) .*", change.sql
-    ).groups()
-    (kind,) = (t.details["type"] for t in read(database) if t.name == f"{table}.{column}")
-    value = placeholder(kind)
-    run(database, f"UPDATE {table} SET {column} = {value} WHERE {column} IS NULL")
+def moved_keys(first, second):
+    """The foreign keys that refer to another table later, which has no such row."""
+    later = keys_of(second)
+    return {name for name, table in keys_of(first).items() if later.get(name, table) != table}
 
 
-def run_or_reject(database, statement):
-    """Run a statement; a value that cannot have the new type, or a NULL, is the person's work."""
-    try:
-        with database.atomic():
-            run(database, statement)
-    except Exception as error:
-        if isinstance(driver_error(error), DataError | NotNullViolation):
-            reject()
-        raise
+def insert_rows(drafts, models, omitted, *, is_whole):
+    """A row in each table, with a value in each column, or in those alone that must have one."""
+    columns = [thing for thing in drafts.objects() if thing.kind == "column"]
+    for table in map(table_of, models):
+        row = {
+            column_name(thing): value_of(thing)
+            for thing in columns
+            if thing.table == quote(table)
+            and (is_whole or thing.details.get("nullability") == "NOT NULL")
+            and f"{table}.{plain(column_name(thing))}" not in omitted
+        }
+        names, literals = ", ".join(row), ", ".join(row.values())
+        drafts.execute(f"INSERT INTO {quote(table)} ({names}) VALUES ({literals})")
+
+
+def value_of(column):
+    """A literal; a text is a number, which other types can read."""
+    is_text = column.details["type"].startswith(("character", "text"))
+    is_key = column.name.endswith("id")
+    return "5" if is_key else "'0'" if is_text else placeholder(column.details["type"])
+
+
+def values(drafts):
+    """The type and the value of each column in the only row of each table; names without quotes."""
+    columns = [thing for thing in drafts.objects() if thing.kind == "column"]
+    rows = {
+        table: drafts.execute(f"SELECT to_jsonb(t) FROM {table} t").fetchone()
+        for table in {thing.table for thing in columns}
+    }
+    return {
+        f"{plain(thing.table)}.{name}": (thing.details["type"], rows[thing.table][0][name])
+        for thing in columns
+        if rows[thing.table] and (name := plain(column_name(thing)))
+    }
+
+
+def is_comparable(before, after):
+    """Whether a value is to stay as it is: it is no NULL, and the type is the same, or a number."""
+    if after is None or before[1] is None:
+        return False
+    return before[0] == after[0] or {before[0], after[0]} == {"integer", "bigint"}

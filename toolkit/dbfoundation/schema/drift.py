@@ -60,9 +60,10 @@ class Models:
 
 @dataclass(frozen=True)
 class Sides:
-    """The live schema and the models', each without the objects that differ in their name alone.
+    """The live schema and the models', spelled alike.
 
-    Both are spelled alike, and `renamed` has the pairs of the others.
+    `renamed` has the pairs of objects that differ in their name alone; `live` has them under the
+    models' names.
     """
 
     live: Sequence[SchemaObject]
@@ -105,7 +106,7 @@ def _compare_with(database: PostgresqlDatabase, models: Models) -> Sides:
     offered = offer_model_defaults(database, placement.schemas, live, wanted, path)
     live = adopt_spelling(database, live, offered, path)
     wanted = take_agreed(live, wanted, offered)
-    renamed, live, wanted = take_renamed(database, live, wanted, path)
+    renamed, live = take_renamed(database, live, wanted, path)
     return Sides(live, wanted, models, renamed)
 
 

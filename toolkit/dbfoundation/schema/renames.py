@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 def take_renamed(
     database: PostgresqlDatabase, live: Objects, wanted: Objects, path: Sequence[str]
-) -> tuple[list[Pair], Objects, Objects]:
-    """The pairs of objects that differ in their name alone, and both sides without these."""
+) -> tuple[list[Pair], Objects]:
+    """The pairs of objects that differ in their name alone; the live side with the new names."""
     lives, others = _only_in(live, wanted), _only_in(wanted, live)
     if not lives or not others:
-        return [], live, wanted
+        return [], live
     by_signature = _by_signature(database, live, lives, path)
     others_by_signature = _by_signature(database, wanted, others, path)
     both = sorted(by_signature.keys() & others_by_signature.keys())
     pairs = [(by_signature[signature], others_by_signature[signature]) for signature in both]
-    taken = {key_of(thing) for pair in pairs for thing in pair}
-    live, wanted = ([t for t in side if key_of(t) not in taken] for side in (live, wanted))
+    under_models_name = {key_of(thing): other for thing, other in pairs}
     names = {t.name: other.name for t, other in pairs if t.kind == "sequence"}
-    return pairs, [_with_sequences(thing, names) for thing in live], wanted
+    live = [under_models_name.get(key_of(thing), thing) for thing in live]
+    return pairs, [_with_sequences(thing, names) for thing in live]
 
 
 def _only_in(side: Objects, other: Objects) -> Objects:

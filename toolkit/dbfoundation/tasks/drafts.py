@@ -6,7 +6,7 @@ written into the project after their proof.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from dbfoundation.errors import (
     DatabaseError,
     DraftError,
-    MigrationFailedError,
     PlanError,
     RefusedError,
     ServerWideError,
@@ -46,11 +45,10 @@ if TYPE_CHECKING:
     from peewee import PostgresqlDatabase
 
     from dbfoundation.migrations.step import Step
-    from dbfoundation.migrations.verification import ProofResult, Scratch
+    from dbfoundation.migrations.verification import Scratch
     from dbfoundation.schema.comparison import Difference
     from dbfoundation.schema.ddl.candidates import Candidate
     from dbfoundation.schema.ddl.renaming import Answers
-    from dbfoundation.schema.drift import Sides
     from dbfoundation.settings import Settings
     from dbfoundation.tasks.project import Project
 
@@ -74,6 +72,7 @@ class Draft:
         Raises DraftError for a draft that cannot be proven, and PlanError for an open question.
         """
         from dbfoundation.migrations.draft import draft_files
+        from dbfoundation.migrations.draft_proof import find_problems
         from dbfoundation.migrations.files import new_names, write
         from dbfoundation.schema.ddl.renaming import changes_of
         from dbfoundation.schema.drift import read_sides
@@ -94,7 +93,7 @@ class Draft:
             self.progress("proving the draft")
             has_todo = any(file.has_todo for file in files)
             seed = None if has_todo else partial(run_seeds, self.project, scratch_settings)
-            problems = self._prove(replace(scratch, seed=seed), sides)
+            problems = find_problems(replace(scratch, seed=seed), sides)
         texts = {new: file.text(self.name) for new, file in zip(names, files, strict=True)}
         if dry_run or problems:
             print_lines(rendering.draft(texts))
@@ -143,17 +142,6 @@ class Draft:
     def _report_step(self, step: Step) -> None:
         self.progress(f"applied {step.name} to a scratch database")
 
-    def _prove(self, scratch: Scratch, sides: Sides) -> list[str]:
-        """The problems of the draft: up, agrees with the models, down, as before, up again."""
-        from dbfoundation.migrations.verification import Verification
-
-        try:
-            Verification(_stop_at_problem).run(lambda: nullcontext(scratch))
-        except (DraftError, MigrationFailedError) as error:
-            return [f"{error}"]
-        different = sides.read_again(scratch.engine.database).differences()
-        return [difference.describe("the draft", "the models") for difference in different]
-
     def _drift_of(self, migrated: PostgresqlDatabase) -> Iterator[str]:
         """A line for each difference of the developer's database, which the draft does not use."""
         try:
@@ -194,9 +182,3 @@ def ask_person(candidate: Candidate) -> str | None:
     if answer == "drop":
         return None
     raise PlanError(f"neither {' nor '.join(names)} nor drop: nothing was written")
-
-
-def _stop_at_problem(result: ProofResult) -> None:
-    """Raise DraftError for a faulty result: the scratch database is not as it was."""
-    if result.problems:
-        raise DraftError("\n".join(result.problems))
