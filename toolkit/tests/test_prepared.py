@@ -73,6 +73,17 @@ def test_a_pooled_connection_keeps_its_prepared_statements(pool):
     assert runs == 2
 
 
+def test_peewees_hooks_receive_a_prepared_statement(connection):
+    add(connection)
+    events = []
+    connection.query_hooks.append(events.append)
+    try:
+        add(connection, 2)
+    finally:
+        connection.query_hooks.clear()
+    assert [(event.sql, event.params) for event in events] == [(ADD.execution, (2,))]
+
+
 def test_the_statements_on_one_session_are_prepared(pool):
     store = SessionStore(Session)
     for _ in range(2):

@@ -19,6 +19,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from peewee import OperationalError, PeeweeException, ProgrammingError
+from peewee import __exception_wrapper__ as peewee_errors  # type: ignore[attr-defined] # no stub
 from psycopg2.errors import (
     DatatypeMismatch,
     FeatureNotSupported,
@@ -134,7 +135,7 @@ class Pool(QueuedPool):
 
     def _execute_prepared(self, statement: Prepared, params: Any) -> Any:  # noqa: ANN401 # Peewee's
         try:
-            return super().execute_sql(statement.execution, params)
+            return self._send(statement.execution, params)
         except PeeweeException as error:
             cause = driver_error(error)
             # An error with a context comes from a function that it called: the statement was run.
@@ -143,10 +144,22 @@ class Pool(QueuedPool):
         self._state.conn.prepared[statement] = False
         return super().execute_sql(statement, params)
 
+    def _send(self, sql: str, params: Any) -> Any:  # noqa: ANN401 # Peewee's
+        """Peewee's execute_sql() in half of its calls, which threads make one after the other."""
+        if self.query_hooks:
+            return super().execute_sql(sql, params)
+        self._log_query(sql, params)
+        conn = self.connection()
+        with peewee_errors:
+            cursor = conn.cursor()
+            cursor.execute(sql, params or ())
+        return cursor
+
     def _is_prepared(self, statement: Prepared) -> bool:
         """Whether the statement may be executed on the thread's connection; prepares it first."""
-        conn = self.connection()
-        if conn.get_transaction_status() or not conn.autocommit:
+        conn = self._state.conn
+        # Without a connection, or on a closed one, the plain SQL has the right error.
+        if conn is None or conn.get_transaction_status() or not conn.autocommit:
             return False
         prepared: dict[Prepared, bool] = conn.prepared
         if statement not in prepared:

@@ -59,7 +59,10 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
         UnavailableError, where no connection can be opened.
         """
         if not self.is_closed():
-            return bool(super().connect(reuse_if_open))  # False, or Peewee's error
+            if not reuse_if_open:
+                super().connect()  # Peewee's error
+            self.check_task()
+            return False
         state = self._state
         if not hasattr(state, "slot"):
             state.slot = ThreadSlot(self)

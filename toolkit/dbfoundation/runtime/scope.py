@@ -40,13 +40,9 @@ class ConnectionScope(ConnectionContext):
         self._entries: list[Entry] = []
 
     def __enter__(self) -> None:
+        has_taken = self.db.connect(reuse_if_open=True)
         state = self.db._state  # noqa: SLF001 # as Peewee's own does
-        was_closed = self.db.is_closed()
-        if was_closed:
-            self.db.connect()
-        else:
-            self.db.check_task()
-        entry = state.slot, was_closed
+        entry = state.slot, has_taken
         self._entries.append(entry)
         state.ctx.append(entry)
 
