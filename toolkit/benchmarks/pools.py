@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from threading import local
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg2
 from peewee import fn
@@ -14,7 +14,10 @@ from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.pool import ThreadedConnectionPool
 
 from benchmarks.load import CHECK_OUT, DATA
+from benchmarks.results import BenchError
 from dbfoundation import SessionStore
+from dbfoundation.runtime.coroutines import current_task
+from dbfoundation.runtime.pooled_connection import PooledConnection
 from dbfoundation.runtime.sessions import DAY_SECONDS, Statements
 from dbfoundation.settings import Settings
 from models import Session, database
@@ -36,8 +39,9 @@ def ours() -> Operations:
     store = SessionStore(Session)
 
     def check_out(_: str) -> object:
-        with database.connection_context():
-            return database.execute_sql("SELECT 1").fetchone()
+        with database.connection_context(), database.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return cursor.fetchone()
 
     return {
         "get": store.get,
@@ -80,10 +84,7 @@ def stock(settings: Settings) -> Operations:
 
 def threaded(settings: Settings) -> Operations:
     """psycopg2's pool in autocommit, with this library's SQL."""
-    pool = ThreadedConnectionPool(SIZE, SIZE, **settings.connect_kwargs())
-    for session in [pool.getconn() for _ in range(SIZE)]:
-        session.autocommit = True
-        pool.putconn(session)
+    pool = _threaded_pool(settings)
 
     @contextmanager
     def check_out() -> Iterator[connection]:
@@ -92,6 +93,25 @@ def threaded(settings: Settings) -> Operations:
             yield session
         finally:
             pool.putconn(session)
+
+    return _operations(check_out)
+
+
+def checked(settings: Settings) -> Operations:
+    """The same pool with the checks of this library's: alive, as it began, and of one coroutine."""
+    pool = _threaded_pool(settings)
+
+    @contextmanager
+    def check_out() -> Iterator[connection]:
+        session, task = cast("PooledConnection", pool.getconn()), current_task()
+        if session.has_ended():
+            raise BenchError("a connection has ended")
+        try:
+            yield session
+        finally:
+            if current_task() is not task:
+                raise BenchError("another coroutine runs")
+            pool.putconn(session, close=not session.is_reusable())
 
     return _operations(check_out)
 
@@ -108,6 +128,15 @@ def kept_open(settings: Settings) -> Operations:
         yield thread.connection
 
     return _operations(check_out)
+
+
+def _threaded_pool(settings: Settings) -> ThreadedConnectionPool:
+    kwargs = settings.connect_kwargs() | {"connection_factory": PooledConnection}
+    pool = ThreadedConnectionPool(SIZE, SIZE, **kwargs)
+    for session in [pool.getconn() for _ in range(SIZE)]:
+        session.autocommit = True
+        pool.putconn(session)
+    return pool
 
 
 def _operations(check_out: Callable[[], AbstractContextManager[connection]]) -> Operations:

@@ -25,6 +25,7 @@ QUANTITY = "operations a second"
 CLIENTS = (1, 8)
 STOCK = "stock pool"
 THREADED = "ThreadedConnectionPool"
+CHECKED = "ThreadedConnectionPool, checked"
 KEPT_OPEN = "psycopg2, kept open"
 NODE = peers.NODE_STORE
 PGBENCH = "pgbench"
@@ -71,6 +72,7 @@ class Sessions:
             OURS: pools.ours(),
             STOCK: pools.stock(settings),
             THREADED: pools.threaded(settings),
+            CHECKED: pools.checked(settings),
             KEPT_OPEN: pools.kept_open(settings),
         }
         loads = {tool: in_threads(own) for tool, own in operations.items()}
