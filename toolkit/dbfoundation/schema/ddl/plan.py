@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from dbfoundation.schema.ddl import columns, parts, sequences, tables
 from dbfoundation.schema.ddl.change import Change, Phase
-from dbfoundation.schema.ddl.sides import Side, column_name, is_foreign_key, mentions, target_of
-from dbfoundation.schema.ddl.types import is_same_kind
+from dbfoundation.schema.ddl.overlap import Overlap, parts_of
+from dbfoundation.schema.ddl.sides import Side, column_name, is_foreign_key, target_of
 from dbfoundation.schema.recreation import qualifier
 from dbfoundation.schema.renames import rename_statement
 
@@ -44,17 +44,12 @@ class Planner:
         self.facts = facts
         self.new = [name for name in target.tables if name not in source.tables]
         self.gone = [name for name in source.tables if name not in target.tables]
-        self.kept = [name for name in target.tables if name in source.tables]
-        self.replaced = {name: self._replaced_columns(name) for name in self.kept}
-        self.taken = {
-            *(part for name in target.tables for part in self._parts_of(target, name)),
-            *(name.removeprefix(qualifier(name)) for name in [*target.tables, *target.sequences]),
-        }  # the names of the target's relations and constraints, without their schemas
+        self.overlap = Overlap(source, target)
 
     def changes(self) -> Iterator[Change]:
         yield from self._schemas()
         yield from self._new_tables()
-        for name in self.kept:
+        for name in self.overlap.tables:
             yield from tables.changes(self.source.tables[name], self.target.tables[name])
             yield from self._columns(name)
         yield from self._parts()
@@ -67,7 +62,7 @@ class Planner:
             yield Change(Phase.CREATE_SCHEMA, f"CREATE SCHEMA {name}", (f"DROP SCHEMA {name}",))
 
     def _new_tables(self) -> Iterator[Change]:
-        created: set[str] = {*self.kept}
+        created: set[str] = {*self.overlap.tables}
         for name in _ordered(self.new, self.target):
             created.add(name)
             constraints = self.target.constraints[name].values()
@@ -89,118 +84,35 @@ class Planner:
         table = target_of(constraint)
         return (
             table not in created
-            or self._refers_to_new_key(constraint)
-            or self._is_retyped(constraint)
+            or self.overlap.refers_to_new_key(constraint)
+            or self.overlap.is_retyped(constraint)
         )
 
     def _later_phase(self, constraint: SchemaObject) -> Phase:
         if not is_foreign_key(constraint):
             return Phase.ADD_PART
-        is_online = self._refers_to_new_key(constraint)
+        is_online = self.overlap.refers_to_new_key(constraint)
         return Phase.ONLINE_FOREIGN_KEY if is_online else Phase.ADD_FOREIGN_KEY
-
-    def _refers_to_new_key(self, constraint: SchemaObject) -> bool:
-        """Whether a foreign key needs a constraint or index that its target does not have yet."""
-        table = target_of(constraint)
-        return table in self.kept and any(
-            _is_key_for(constraint, thing) for thing in self._added(table)
-        )
-
-    def _added(self, table: str) -> list[SchemaObject]:
-        """The constraints and indexes that a kept table gets, new or again."""
-        before, after = self._parts_of(self.source, table), self._parts_of(self.target, table)
-        return [
-            thing
-            for name, thing in after.items()
-            if before.get(name) != thing or self._is_affected(thing, table)
-        ]
-
-    def _parts_of(self, side: Side, table: str) -> dict[str, SchemaObject]:
-        return {**side.constraints[table], **side.indexes[table]}
-
-    def _is_affected(self, thing: SchemaObject, table: str) -> bool:
-        """Whether a part that stays as it is has to be dropped for a while."""
-        names = self.replaced.get(table, set())
-        if any(mentions(thing, name) for name in names):
-            return True
-        if thing.kind != "constraint" or not is_foreign_key(thing):
-            return False
-        return self._is_retyped(thing) or self._loses_key(thing)
-
-    def _is_retyped(self, foreign_key: SchemaObject) -> bool:
-        """Whether a column of a foreign key, on either side, gets a type of another kind."""
-        return any(
-            mentions(foreign_key, name)
-            for table in (foreign_key.table or "", target_of(foreign_key))
-            for name, (old, new) in self._retyped(table).items()
-            if not is_same_kind(old, new)
-        )
-
-    def _loses_key(self, foreign_key: SchemaObject) -> bool:
-        """Whether the columns that a foreign key refers to lose their key in between."""
-        table = target_of(foreign_key)
-        before, after = self._parts_of(self.source, table), self._parts_of(self.target, table)
-        return any(
-            _is_key_for(foreign_key, thing)
-            for name, thing in before.items()
-            if after.get(name) != thing
-        )
 
     def _parts(self) -> Iterator[Change]:
         """The constraints and indexes of the kept tables."""
-        for table in self.kept:
-            before, after = self._parts_of(self.source, table), self._parts_of(self.target, table)
+        for table in self.overlap.tables:
+            before, after = parts_of(self.source, table), parts_of(self.target, table)
             is_partitioned = self.target.is_partitioned(table)
             for name, thing in before.items():
-                if self._may_stay_until_the_end(thing, table):
+                if self.overlap.may_stay_until_the_end(thing, table):
                     yield parts.drop_index_online(thing)
-                elif after.get(name) != thing or self._is_affected(thing, table):
+                elif after.get(name) != thing or self.overlap.is_affected(thing, table):
                     yield parts.drop(thing)
-            for thing in self._added(table):
+            for thing in self.overlap.added(table):
                 yield from parts.add_online(thing, is_partitioned=is_partitioned)
-
-    def _may_stay_until_the_end(self, index: SchemaObject, table: str) -> bool:
-        """Whether an index that the target does not have is in the way of no other change."""
-        before, after = self.source.columns[table], self.target.columns[table]
-        return (
-            index.kind == "index"
-            and index.name not in self.taken
-            and not self.source.is_partitioned(table)
-            and not any(
-                mentions(index, column_name(column))
-                for name, column in before.items()
-                if after.get(name) != column
-            )
-        )
-
-    def _replaced_columns(self, table: str) -> set[str]:
-        """The generated columns, before or after, that have to be dropped and added again."""
-        retyped = self._retyped(table)
-        return {
-            column_name(new)
-            for old, new in self._both_columns(table)
-            if "generation" in {**old.details, **new.details}
-            and (old != new or any(mentions(new, name) for name in retyped))
-        }
-
-    def _retyped(self, table: str) -> dict[str, tuple[str, str]]:
-        """The columns of a kept table that get another type, with both."""
-        types = {
-            column_name(new): (old.details["type"], new.details["type"])
-            for old, new in self._both_columns(table)
-        }
-        return {name: both for name, both in types.items() if both[0] != both[1]}
-
-    def _both_columns(self, table: str) -> list[tuple[SchemaObject, SchemaObject]]:
-        before, after = self.source.columns[table], self.target.columns[table]
-        return [(before[name], after[name]) for name in before if name in after]
 
     def _columns(self, table: str) -> Iterator[Change]:
         before, after = self.source.columns[table], self.target.columns[table]
         for name, column in before.items():
             if name not in after:
                 yield columns.drop(column, self.source)
-            elif column_name(column) in self.replaced[table]:
+            elif column_name(column) in self.overlap.replaced[table]:
                 yield from self._replace(column, after[name])
             elif column != after[name]:
                 yield from columns.change(
@@ -272,29 +184,19 @@ class Planner:
                 thing.name
                 for thing in constraints
                 if is_foreign_key(thing)
-                and (target_of(thing) in dropped or self._is_affected(thing, name))
+                and (target_of(thing) in dropped or self.overlap.is_affected(thing, name))
             }
             dropped.add(name)
             restored = [tables.create(self.source.tables[name], self.source, first)]
             restored += [parts.add_statement(index) for index in self.source.indexes[name].values()]
             yield from (parts.drop(thing) for thing in constraints if thing.name in first)
-            is_early = bool(self.taken & {*self._parts_of(self.source, name)})
+            is_early = bool(self.overlap.taken & {*parts_of(self.source, name)})
             yield Change(
                 Phase.DROP_TABLE_EARLY if is_early else Phase.DROP_TABLE,
                 f"DROP TABLE {name}",
                 tuple(restored),
                 lost=f"the rows of {name}",
             )
-
-
-def _is_key_for(foreign_key: SchemaObject, part: SchemaObject) -> bool:
-    """Whether a part of the referred table is a key on the columns that a foreign key refers to."""
-    listed = foreign_key.details["definition"].partition(" REFERENCES ")[2]
-    referred = listed.removeprefix(target_of(foreign_key)).partition(")")[0] + ")"
-    definition = part.details["definition"]
-    return referred in definition and definition.startswith(
-        ("PRIMARY KEY", "UNIQUE", "CREATE UNIQUE")
-    )
 
 
 def _ordered(names: Iterable[str], side: Side) -> list[str]:
