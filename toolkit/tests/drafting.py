@@ -165,5 +165,6 @@ def _retyped(node):
 
 def _update(column):
     name = column_name(column)
-    value = placeholder(column.details["type"])
+    is_text = column.details["type"].startswith(("character", "text"))
+    value = "'0'" if is_text else placeholder(column.details["type"])  # other types can read it
     return f"UPDATE {column.table} SET {name} = {value} WHERE {name} IS NULL"

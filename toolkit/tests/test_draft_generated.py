@@ -1,9 +1,11 @@
 """Generated model sets: a draft leads from each to the next one, and back, and keeps the rows."""
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, given, note, reject, settings
 from hypothesis import strategies as st
+from psycopg2 import DataError, IntegrityError
 
+from dbfoundation.errors import MigrationFailedError
 from dbfoundation.schema.comparison import compare
 from dbfoundation.schema.ddl.sides import column_name, plain, quote
 from dbfoundation.schema.ddl.types import placeholder
@@ -18,7 +20,7 @@ def generated(examples, examples_in_ci):
         max_examples=examples_in_ci if IS_CI else examples,
         database=None,  # no folder of found examples
         deadline=None,
-        derandomize=not IS_CI,
+        derandomize=True,  # a failure is that of the change that is tested
         suppress_health_check=[*HealthCheck],
     )
 
@@ -55,18 +57,30 @@ def test_a_draft_between_two_model_sets_keeps_the_rows(
         before, rows = drafts.objects(), values(drafts)
         answers = Answers()
         note(drafts.write("second", second, answers.rename if renames else None, is_filled=True))
-        drafts.engine.up()
+        run_or_reject(drafts.engine.up)
         assert drafts.drift(second) == []
         after = values(drafts)
         kept = {name: answers.new_name(name) for name in rows}
         kept = {old: new for old, new in kept.items() if is_comparable(rows[old], after.get(new))}
         assert {name: after[kept[name]][1] for name in kept} == {n: rows[n][1] for n in kept}
-        drafts.engine.down(to="first")
+        run_or_reject(drafts.engine.down, to="first")
         assert compare(before, drafts.objects()) == []
         restored = values(drafts)
         assert {name: restored[name][1] for name in kept} == {n: rows[n][1] for n in kept}
-        drafts.engine.up()
+        run_or_reject(drafts.engine.up)
         assert drafts.drift(second) == []
+
+
+def run_or_reject(function, **options):
+    """Run migrations; a value that another type or a key does not accept is the person's work."""
+    try:
+        function(**options)
+    except MigrationFailedError as error:
+        cause = error
+        while cause := cause.__cause__ or cause.__context__:
+            if isinstance(cause, DataError | IntegrityError):
+                reject()
+        raise
 
 
 class Answers:
@@ -77,8 +91,8 @@ class Answers:
 
     def rename(self, candidate):
         names = [name.rpartition(".")[2] for name in candidate.new]
-        # A value of another column refers to no row.
-        names = [name for name in names if not name.endswith("_id")]
+        # A value of another column refers to no row, nor does one that is filled in.
+        names = [n for n in names if not n.endswith("_id") and not candidate.old.endswith("_id")]
         if names:
             self.renamed[candidate.old] = names[0]
         return names[0] if names else None
