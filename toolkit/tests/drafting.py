@@ -68,7 +68,7 @@ class Drafts:
         for new, file in zip(names, files, strict=True):
             text = file.text(name, with_todo=is_filled)
             if is_filled and file.has_todo:
-                text = fill_in(text, self._columns_of(models))
+                text = fill_in(text, {t.name: t for t in sides.wanted if t.kind == "column"})
             write(folder, new, text)
             texts.append(text)
         return "\n\n".join(texts)
@@ -86,11 +86,6 @@ class Drafts:
 
     def execute(self, statement):
         return self.database.execute_sql(statement.replace("%", "%%"))
-
-    def _columns_of(self, models):
-        """The models' columns by name, as the server creates them."""
-        wanted = read_sides(self.database, models, IGNORED).wanted
-        return {thing.name: thing for thing in wanted if thing.kind == "column"}
 
 
 @contextmanager
@@ -112,7 +107,7 @@ def _open_drafts(database, second):
 
 
 def fill_in(text, columns):
-    """The text of a draft with a value at each place, for rows whose texts are numbers."""
+    """The text of a draft with a value at each place, for rows of literals."""
     lines = text.splitlines(keepends=True)
     nodes = [
         node
@@ -134,12 +129,18 @@ def fill_in(text, columns):
             place = (found["table"], found["column"])
             if all(name.startswith(ALIKE) and name[-1] != "]" for name in types[place]):
                 continue
-            filled = [f"{found['start']} USING {placeholder(found['type'])}::{found['type']}"]
+            filled = [f"{found['start']} USING {literal(found['type'])}::{found['type']}"]
         else:
             continue
         calls = [f"    migrator.sql({sql!r})\n" for sql in filled]
         lines[node.lineno - 1 : node.end_lineno] = calls
     return "".join(lines)
+
+
+def literal(data_type):
+    """A value of a type; a text is a number, which other types can read."""
+    is_text = data_type.startswith(("character", "text"))
+    return "'0'" if is_text else placeholder(data_type)
 
 
 def _place(node):
@@ -165,6 +166,5 @@ def _retyped(node):
 
 def _update(column):
     name = column_name(column)
-    is_text = column.details["type"].startswith(("character", "text"))
-    value = "'0'" if is_text else placeholder(column.details["type"])  # other types can read it
+    value = literal(column.details["type"])
     return f"UPDATE {column.table} SET {name} = {value} WHERE {name} IS NULL"

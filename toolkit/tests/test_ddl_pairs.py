@@ -6,6 +6,7 @@ from dbfoundation.schema.catalog import read
 from dbfoundation.schema.comparison import compare
 from dbfoundation.schema.ddl.facts import Facts
 from dbfoundation.schema.ddl.plan import plan
+from dbfoundation.schema.ddl.types import Cast
 from dbfoundation.schema.wanted import DECLARABLE
 
 BASE = "CREATE TABLE a (id int NOT NULL, b text, c int)"
@@ -206,7 +207,11 @@ def objects_of(database, statements):
 
 def facts_of(database):
     schemas = database.execute_sql("SELECT nspname FROM pg_namespace").fetchall()
-    return Facts({name for (name,) in schemas}, lambda *types: types != ("text", "integer"), {})
+    return Facts({name for (name,) in schemas}, casts, {})
+
+
+def casts(*types):
+    return Cast.TEXT if types == ("text", "integer") else Cast.ASSIGNMENT
 
 
 def make(database, changes):

@@ -1,7 +1,17 @@
 """Each change that migrate-check finds is drafted as files, and proven on a table with rows."""
 
 import pytest
-from peewee import AutoField, BigAutoField, IdentityField, IntegerField, Model
+from peewee import (
+    AutoField,
+    BigAutoField,
+    BooleanField,
+    DateField,
+    DateTimeField,
+    IdentityField,
+    IntegerField,
+    Model,
+    TextField,
+)
 
 from tests.bookshop import BOOKS, BOOKSHOP, Author, Book
 from tests.drafting import scratch_drafts
@@ -53,16 +63,16 @@ def test_a_change_is_drafted_and_proven(drafts, name):
         assert drafts.execute(f"SELECT title FROM {BOOKS}").fetchall() == [("50%",)]
 
 
-def declare(table, key):
-    """A model of a table with this key."""
+def declare(table, **fields):
+    """A model of a table with these fields."""
     meta = type("Meta", (), {"table_name": table, "legacy_table_names": False})
-    return type(table.capitalize(), (Model,), {"id": key, "Meta": meta, "__module__": __name__})
+    return type(table.capitalize(), (Model,), fields | {"Meta": meta, "__module__": __name__})
 
 
 @pytest.mark.parametrize("after", KEYS)
 @pytest.mark.parametrize("before", KEYS)
 def test_a_renamed_table_gets_another_kind_of_key(drafts, before, after):
-    first, second = declare("alphas", KEYS[before]()), declare("betas", KEYS[after]())
+    first, second = declare("alphas", id=KEYS[before]()), declare("betas", id=KEYS[after]())
     drafts.write("first", [first])
     drafts.engine.up()
     row = "VALUES (1)" if before == "plain" else "DEFAULT VALUES"
@@ -72,3 +82,52 @@ def test_a_renamed_table_gets_another_kind_of_key(drafts, before, after):
     if after != "plain":
         drafts.execute("INSERT INTO betas DEFAULT VALUES")
         assert drafts.execute("SELECT id FROM betas ORDER BY id").fetchall() == [(1,), (2,)]
+
+
+@pytest.fixture
+def change_type(drafts):
+    """Drafts another type of a column, and applies what was before; returns the draft's text."""
+
+    def change(before, after, value=None):
+        models = [declare("alphas", value=field(null=True)) for field in (before, after)]
+        drafts.write("first", models[:1])
+        drafts.engine.up()
+        drafts.database.execute_sql("INSERT INTO alphas (value) VALUES (%s)", (value,))
+        text = drafts.write("second", models[1:])
+        assert drafts.prove(models[1:]) == []
+        return text
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "after", "new_value"),
+    [
+        (BooleanField, True, IntegerField, 1),
+        (IntegerField, 1, BooleanField, True),
+        (TextField, "7", IntegerField, 7),
+    ],
+)
+def test_a_value_becomes_one_of_the_new_type_and_again_the_old_one(  # noqa: PLR0913, PLR0917
+    drafts, change_type, before, value, after, new_value
+):
+    change_type(before, after, value)
+    assert drafts.execute("SELECT value FROM alphas").fetchall() == [(new_value,)]
+    drafts.engine.down()
+    assert drafts.execute("SELECT value FROM alphas").fetchall() == [(value,)]
+
+
+LOST = "A rollback cannot restore\n- the values of alphas.value that do not fit into"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (DateTimeField, DateField, f"{LOST} date\n"),
+        (TextField, IntegerField, f"{LOST} integer\n"),
+        (IntegerField, TextField, "The rollback shortens"),
+    ],
+)
+def test_a_file_says_what_its_rollback_does_not_restore(change_type, before, after, words):
+    text = change_type(before, after)
+    assert words in text

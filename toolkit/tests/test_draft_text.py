@@ -64,7 +64,8 @@ def test_a_file_sends_its_statements(statement):
 
 @pytest.mark.parametrize("statement", ["lines", "long", "plain"])
 def test_the_lines_of_a_file_are_short(statement):
-    (file,) = draft_files([Change(Phase.CHANGE_TABLE, STATEMENTS[statement])])
+    note = "This takes long. " * 12
+    (file,) = draft_files([Change(Phase.CHANGE_TABLE, STATEMENTS[statement], note=note)])
     assert max(map(len, file.text("change_it").splitlines())) <= 100
 
 

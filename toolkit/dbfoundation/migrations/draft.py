@@ -83,7 +83,7 @@ def _calls(changes: Sequence[Change], *, with_todo: bool) -> Iterator[str]:
             words = f"{change.todo[0].upper()}{change.todo[1:]}; then remove this line."
             yield indent(_expression("raise NotImplementedError", words), "    ")
         if change.note:
-            yield indent(f"# {change.note}", "    ")
+            yield indent("\n".join(wrap(change.note, WIDTH)), "    # ")
         yield _call(change.sql)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dbfoundation.schema.ddl import sequences
 from dbfoundation.schema.ddl.change import Change, Phase
 from dbfoundation.schema.ddl.sides import column_name, plain, quote
-from dbfoundation.schema.ddl.types import is_narrower, placeholder
+from dbfoundation.schema.ddl.types import Cast, is_narrower, placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +114,7 @@ def change(
     after: SchemaObject,
     source: Side,
     target: Side,
-    casts: Callable[[str, str], bool],
+    casts: Callable[[str, str], Cast],
 ) -> Iterator[Change]:
     """The changes of a column that both sides have, except those of a generated one."""
     name = column_name(after)
@@ -195,28 +195,35 @@ def _change_nullability(before: SchemaObject, after: SchemaObject) -> Iterator[C
         )
 
 
-def _retype(before: SchemaObject, after: SchemaObject, casts: Callable[[str, str], bool]) -> Change:
+def _retype(before: SchemaObject, after: SchemaObject, casts: Callable[[str, str], Cast]) -> Change:
     old, new = before.details["type"], after.details["type"]
+    there, back = casts(old, new), casts(new, old)
     todo = ""
-    if not casts(old, new):
+    if there != Cast.ASSIGNMENT:
         todo = f"check that each {after.name} can be read as {new}"
     elif is_narrower(old, new):
         todo = f"shorten each {after.name} that does not fit into {new}"
+    notes = [] if _keeps_rows(old, new) else ["This may rewrite the table while it is locked."]
+    if back != Cast.ASSIGNMENT or is_narrower(new, old):
+        notes.append(f"The rollback shortens a value that does not fit into {old}, or fails.")
     return Change(
         Phase.CHANGE_COLUMN,
-        _set_type(after, casts=casts(old, new)),
-        (_set_type(before, casts=casts(new, old)),),
-        note="" if _keeps_rows(old, new) else "This may rewrite the table while it is locked.",
+        _set_type(after, there),
+        (_set_type(before, back),),
+        note=" ".join(notes),
+        lost=f"the values of {before.name} that do not fit into {new}" if todo else "",
         todo=todo,
     )
 
 
-def _set_type(column: SchemaObject, *, casts: bool) -> str:
+def _set_type(column: SchemaObject, cast: Cast) -> str:
     """The statement for the type and collation of a column."""
     name, details = column_name(column), column.details
     words = [f"ALTER TABLE {column.table} ALTER COLUMN {name} TYPE {details['type']}"]
     words += [details["collation"]] if "collation" in details else []
-    words += [] if casts else [f"USING {name}::text::{details['type']}"]
+    if cast != Cast.ASSIGNMENT:
+        as_text = "::text" if cast == Cast.TEXT else ""
+        words.append(f"USING {name}{as_text}::{details['type']}")
     return " ".join(words)
 
 

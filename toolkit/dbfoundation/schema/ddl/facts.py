@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from peewee import DatabaseError
 
+from dbfoundation.schema.ddl.types import Cast
 from dbfoundation.schema.model_defaults import read_constants
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 SCHEMAS = "SELECT pg_catalog.quote_ident(nspname) FROM pg_catalog.pg_namespace"
 # ALTER COLUMN TYPE uses the casts of an assignment, which to a string type is any output.
 CASTS = """
-SELECT s.oid = t.oid OR t.typcategory = 'S' OR EXISTS (
-    SELECT FROM pg_catalog.pg_cast c
-    WHERE c.castsource = s.oid AND c.casttarget = t.oid AND c.castcontext IN ('a', 'i')
-) FROM pg_catalog.pg_type s, pg_catalog.pg_type t
+SELECT CASE WHEN s.oid = t.oid OR t.typcategory = 'S' THEN 'a' ELSE (
+    SELECT CASE c.castcontext WHEN 'e' THEN 'e' ELSE 'a' END FROM pg_catalog.pg_cast c
+    WHERE c.castsource = s.oid AND c.casttarget = t.oid
+) END FROM pg_catalog.pg_type s, pg_catalog.pg_type t
 WHERE s.oid = %s::regtype AND t.oid = %s::regtype
 """
 
@@ -32,12 +33,11 @@ WHERE s.oid = %s::regtype AND t.oid = %s::regtype
 class Facts:
     """The names of the existing schemas, the casts, and the models' constant defaults.
 
-    `casts` is whether the server casts one type to another by itself. `constants` are by the name
-    of the column.
+    `casts` is the way from one type to another. `constants` are by the name of the column.
     """
 
     schemas: Collection[str]
-    casts: Callable[[str, str], bool]
+    casts: Callable[[str, str], Cast]
     constants: Mapping[str, str]
 
 
@@ -45,13 +45,13 @@ def read_facts(database: PostgresqlDatabase, sides: Sides) -> Facts:
     """The facts of a database and of the models that it is compared with."""
 
     @cache
-    def casts(old: str, new: str) -> bool:
+    def casts(old: str, new: str) -> Cast:
         try:
             with database.atomic():
                 found = database.execute_sql(CASTS, (old, new)).fetchone()
         except DatabaseError:  # a type that the server does not have yet
-            return False
-        return bool(found and found[0])
+            return Cast.TEXT
+        return Cast(found[0]) if found and found[0] else Cast.TEXT
 
     schemas = {name for (name,) in database.execute_sql(SCHEMAS).fetchall()}
     placement = sides.models.placement

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from math import inf
 
 TYPE = re.compile(
@@ -27,6 +28,14 @@ PLACEHOLDERS = {
     "inet": "'0.0.0.0'",
     "tsvector": "''",
 }
+
+
+class Cast(StrEnum):
+    """The way from one type to another: by the server itself, if it is written, or as text."""
+
+    ASSIGNMENT = "a"
+    EXPLICIT = "e"
+    TEXT = "t"
 
 
 def placeholder(data_type: str) -> str | None:
