@@ -2,11 +2,13 @@
 
 import pytest
 from peewee import (
+    SQL,
     AutoField,
     BigAutoField,
     BooleanField,
     DateField,
     DateTimeField,
+    ForeignKeyField,
     IdentityField,
     IntegerField,
     Model,
@@ -82,6 +84,37 @@ def test_a_renamed_table_gets_another_kind_of_key(drafts, before, after):
     if after != "plain":
         drafts.execute("INSERT INTO betas DEFAULT VALUES")
         assert drafts.execute("SELECT id FROM betas ORDER BY id").fetchall() == [(1,), (2,)]
+
+
+def doubled(factor):
+    """A generated column with an index, whose name is made of the table's."""
+    generated = SQL(f"GENERATED ALWAYS AS (size * {factor}) STORED")
+    return IntegerField(null=True, index=True, constraints=[generated])
+
+
+def test_an_index_that_gets_another_name_is_created_again_with_its_column(drafts):
+    tables = [("alphas", 2), ("betas", 3)]
+    models = [declare(table, size=IntegerField(), more=doubled(factor)) for table, factor in tables]
+    drafts.write("first", models[:1])
+    drafts.engine.up()
+    drafts.execute("INSERT INTO alphas (size) VALUES (7)")
+    drafts.write("second", models[1:], lambda candidate: candidate.new[0])
+    assert drafts.prove(models[1:]) == []
+    assert drafts.execute("SELECT more FROM betas").fetchall() == [(21,)]
+
+
+def test_a_foreign_key_that_gets_another_name_is_dropped_while_its_columns_change(drafts):
+    sets = []
+    for table, field in (("betas", IntegerField), ("gammas", TextField)):
+        other = declare("alphas", id=field(primary_key=True))
+        sets.append([other, declare(table, name=TextField(), other=ForeignKeyField(other))])
+    first, second = sets
+    drafts.write("first", first)
+    drafts.engine.up()
+    drafts.execute("INSERT INTO alphas VALUES (7); INSERT INTO betas VALUES (1, 'x', 7)")
+    drafts.write("second", second, lambda candidate: candidate.new[0])
+    assert drafts.prove(second) == []
+    assert drafts.execute("SELECT other_id FROM gammas").fetchall() == [("7",)]
 
 
 @pytest.fixture
