@@ -233,3 +233,15 @@ def generate(app, settings):
         return app.invoke("models-from-database", *flags)
 
     return run
+
+
+@pytest.fixture
+def source(generate):
+    """Returns the source that models-from-database prints without any complaint."""
+
+    def run(statements, *flags):
+        done = generate(statements, *flags)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    return run

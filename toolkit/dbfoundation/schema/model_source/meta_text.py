@@ -27,8 +27,8 @@ def write_meta(state: State, table: Table) -> Iterator[str]:
     yield f"        table_name = {literal(table.name)}"
     composite = composite_key(table)
     if composite:
-        names_ = ", ".join(literal(state.attributes[table.oid][name]) for name in composite)
-        yield f"        primary_key = CompositeKey({names_})"
+        listed = ", ".join(literal(state.attributes[table.oid][name]) for name in composite)
+        yield f"        primary_key = CompositeKey({listed})"
     elif primary_key(table) is None:
         yield "        primary_key = False"
     if constraints := [it for it in table.constraints if is_in_table(table, it)]:
