@@ -9,6 +9,8 @@ from dbfoundation.errors import InvalidValueError
 
 # json.dumps() makes an encoder a call for options that differ from its own: 2.3 us instead of 1.7.
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+# json.loads() also looks for what PostgreSQL does not write, as spaces around it: 2.5 us, not 1.4.
+decode = json.JSONDecoder().raw_decode
 
 
 def dumps(value: dict[str, Any], name: str) -> str:
@@ -35,7 +37,9 @@ def check_text(text: object, name: str, max_length: int | None = None) -> str:
         raise InvalidValueError(f"{name}: must be a text, not a {type(text).__name__}")
     if max_length is not None and len(text) > max_length:
         raise InvalidValueError(f"{name}: has {len(text)} characters, more than {max_length}")
-    return _check_characters(text, name, has_nul="\0" in text)
+    if "\0" in text or not text.isascii():
+        _check_characters(text, name, has_nul="\0" in text)
+    return text
 
 
 def _check_characters(text: str, name: str, *, has_nul: bool) -> str:

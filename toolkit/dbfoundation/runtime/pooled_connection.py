@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
+from dbfoundation.errors import ConnectionContextError
+from dbfoundation.runtime.coroutines import current_task
 from dbfoundation.runtime.time_zone import UTCConnection
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class PooledConnection(UTCConnection):
         self.process = os.getpid()
         self.slot_id: int | None = None  # None while the connection is idle
         self.idle_since = monotonic()
-        self.poll_fd = PollFD(self.fileno(), POLLIN)
+        self.poll_fd = byref(PollFD(self.fileno(), POLLIN))
         self.read_only = self.get_parameter_status("default_transaction_read_only")
 
     def is_switched(self) -> bool:
@@ -69,7 +71,7 @@ class PooledConnection(UTCConnection):
         """
         notices: list[str] = []
         self.notices = notices  # the next block has its own
-        if not self.closed and not poll(byref(self.poll_fd), 1, 0):
+        if not self.closed and not poll(self.poll_fd, 1, 0):
             return False
         count = -1
         try:
@@ -98,6 +100,22 @@ class ThreadSlot:
     def hold(self, conn: PooledConnection) -> None:
         self.conn = conn
         conn.slot_id = id(self)
+
+    def check_task(self) -> None:
+        """Raise ConnectionContextError where the connection is that of another coroutine.
+
+        It belongs to the task that opened the context, or that first uses it, until that has ended.
+        """
+        task = current_task()
+        if task is self.task:
+            return
+        if self.task and not self.task.done():
+            raise ConnectionContextError(
+                "two coroutines use the connection of their thread at once",
+                "put the database's work into a function with a connection_context() of its own, "
+                "and await asyncio.to_thread() of it.",
+            )
+        self.task = task
 
     def discard(self) -> None:
         """Close the connection, unless it has been returned."""

@@ -18,7 +18,7 @@ from typing import Any
 from peewee import __exception_wrapper__ as peewee_errors  # type: ignore[attr-defined] # no stub
 from playhouse.pool import PoolConnection, PooledDatabase, PooledPostgresqlDatabase
 
-from dbfoundation.errors import ConnectionContextError, PoolTimeoutError
+from dbfoundation.errors import PoolTimeoutError
 from dbfoundation.runtime.coroutines import current_task
 from dbfoundation.runtime.pooled_connection import PooledConnection, ThreadSlot
 
@@ -58,15 +58,16 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
         Raises PoolTimeoutError after the limit of the wait, and another DatabaseError, such as
         UnavailableError, where no connection can be opened.
         """
-        if not self.is_closed():
+        state = self._state
+        if not state.closed and not self.is_closed():
             if not reuse_if_open:
                 super().connect()  # Peewee's error
-            self.check_task()
+            state.slot.check_task()
             return False
-        state = self._state
-        if not hasattr(state, "slot"):
-            state.slot = ThreadSlot(self)
-        slot = state.slot
+        try:
+            slot = state.slot
+        except AttributeError:
+            slot = state.slot = ThreadSlot(self)
         try:
             if slot.conn or self._opening:
                 self._free(slot)  # Ctrl-C may have interrupted the last close()
@@ -87,31 +88,15 @@ class QueuedPool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ha
         state = self._state
         if self.is_closed() or state.transactions:
             return bool(super().close())  # False, or Peewee's error
-        self.check_task()
-        conn = state.conn
+        slot, conn = state.slot, state.conn
+        slot.check_task()
         is_reusable = conn.is_reusable()
         state.reset()  # before another thread can take the connection, whatever Ctrl-C interrupts
         if not is_reusable and not conn.closed and conn.is_switched():
             self.close_idle()
         self._close(conn, close_conn=not is_reusable)
-        state.slot.conn = None
+        slot.conn = None
         return True
-
-    def check_task(self) -> None:
-        """Raise ConnectionContextError where the connection is that of another coroutine.
-
-        It belongs to the task that opened the context, or that first uses it, until that has ended.
-        """
-        slot, task = self._state.slot, current_task()
-        if task is slot.task:
-            return
-        if slot.task and not slot.task.done():
-            raise ConnectionContextError(
-                "two coroutines use the connection of their thread at once",
-                "put the database's work into a function with a connection_context() of its own, "
-                "and await asyncio.to_thread() of it.",
-            )
-        slot.task = task
 
     def _take(self, slot: ThreadSlot) -> PooledConnection | None:
         """Take an idle connection or open one; None when all are in use."""
