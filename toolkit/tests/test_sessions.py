@@ -12,6 +12,16 @@ from tests.session_rows import count_rows, let_expire, seconds_left
 from tests.support import execute, rounds
 
 DAY = 86_400
+RECORD_COMMITS = """
+CREATE TABLE commits (id serial, mode text);
+CREATE FUNCTION record_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO commits (mode) VALUES (current_setting('synchronous_commit'));
+    RETURN new;
+END $$;
+CREATE TRIGGER record_commit BEFORE UPDATE ON sessions
+FOR EACH ROW EXECUTE FUNCTION record_commit()
+"""
 
 
 @pytest.fixture
@@ -55,6 +65,23 @@ def test_touch_keeps_the_data_that_another_process_has_written(store, settings):
     execute(settings, """UPDATE sessions SET sess = '{"by": "another"}'""")
     assert store.touch("one")
     assert store.get("one") == {"by": "another"}
+
+
+def test_touch_alone_waits_for_no_disk_and_leaves_a_callers_transaction_durable(
+    store, pool, settings
+):
+    store.set("one", {})
+    execute(settings, RECORD_COMMITS)
+    for _ in range(2):  # the first one prepares the statement
+        store.touch("one")
+        store.save("one", {"a": 1})
+    with pool.connection_context():
+        store.touch("one")
+        assert pool.execute_sql("SHOW synchronous_commit").fetchall() == [("on",)]
+        with pool.atomic():
+            store.touch("one")
+    commits = execute(settings, "SELECT mode FROM commits ORDER BY id")
+    assert commits == [(mode,) for mode in ("off", "on", "off", "on", "off", "on")]
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), 1e300])

@@ -52,10 +52,11 @@ class Statements:
             ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
         """)  # noqa: S608 # likewise, as below
         self.save = Prepared(f"UPDATE {table} SET sess = %s WHERE sid = %s AND {is_live}")  # noqa: S608
-        self.touch = Prepared(f"""
+        touch = f"""
             UPDATE {table} SET expire = {now} + %s * interval '1 second'
             WHERE sid = %s AND {is_live}
-        """)  # noqa: S608
+        """  # noqa: S608
+        self.touch = Prepared(touch, asynchronous_commit=True)
         # A table that is distributed by sid refuses an UPDATE of it.
         self.regenerate = Prepared(f"""
             WITH gone AS (DELETE FROM {table} WHERE sid = %s AND {is_live} RETURNING {columns})
@@ -127,7 +128,11 @@ class SessionStore:
         return _is_possible(sid) and self._run(ROW_COUNT, self._statements.save, text, sid) > 0
 
     def touch(self, sid: str, ttl: float | None = None) -> bool:
-        """Restart the session's lifetime; False when it is gone."""
+        """Restart the session's lifetime; False when it is gone.
+
+        Does not wait for the disk: a crash of the server may undo the last second of it, as if the
+        session had not been used. In the caller's transaction, it is as durable as that.
+        """
         seconds = self._lifetime(ttl)
         return _is_possible(sid) and self._run(ROW_COUNT, self._statements.touch, seconds, sid) > 0
 
