@@ -116,12 +116,19 @@ def test_a_session_that_is_touched_while_it_is_pruned_stays(store, settings):
 
 WORKER = """
 import json, random, sys
+from datetime import UTC, datetime, timedelta
 from dbfoundation import SessionStore
-from models import Session
+from models import Session, database
 
-store, number = SessionStore(Session, ttl=0.005), int(sys.argv[1])
+store, number = SessionStore(Session), int(sys.argv[1])
 chance = random.Random(number)
 done = {"set": 0, "saved": 0, "destroyed": 0, "pruned": 0, "regenerated": 0}
+
+
+def let_expire_soon(sid):
+    end = datetime.now(UTC).replace(tzinfo=None) + timedelta(milliseconds=5)
+    with database.connection_context():
+        Session.update(expire=end).where(Session.sid == sid).execute()
 
 
 def step():
@@ -130,6 +137,7 @@ def step():
     match chance.randrange(5):
         case 0:
             store.set(sid, data)
+            let_expire_soon(sid)
             done["set"] += 1
         case 1:
             done["saved"] += store.save(sid, data)

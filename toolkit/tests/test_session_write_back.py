@@ -44,7 +44,7 @@ def test_the_first_data_get_a_row_under_a_new_id(store, settings):
 def test_modified_data_are_saved_under_the_same_id_and_lifetime(store, one, settings):
     assert store.write_back(one, DATA, is_modified=True) is None
     assert store.all() == {one: DATA}
-    assert seconds_left(settings, one) <= 5
+    assert seconds_left(settings, one) <= 6
 
 
 def test_data_that_have_become_empty_destroy_the_session(store, one, settings):

@@ -1,6 +1,7 @@
 """SessionStore: each method, its data and ids, on the model of any table."""
 
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 
 import pytest
 from peewee import CharField
@@ -49,7 +50,22 @@ def test_a_session_lives_as_long_as_its_ttl(store, settings):
     assert seconds_left(settings, "default") == pytest.approx(DAY, abs=30)
     assert seconds_left(settings, "short") == pytest.approx(60, abs=30)
     SessionStore(Session, ttl=5).set("default", {})
-    assert seconds_left(settings, "default") <= 5
+    assert seconds_left(settings, "default") <= 6
+
+
+@pytest.mark.parametrize("is_touched", [False, True], ids=["set", "touched"])
+def test_a_lifetime_ends_with_a_second_and_not_earlier(store, settings, is_touched):
+    """As in connect-pg-simple: the writes of one second change no index."""
+    for _ in range(20):
+        started = monotonic()
+        store.set("one", {}, ttl=60 if is_touched else 3)
+        if is_touched:
+            store.touch("one", ttl=3)
+        left = seconds_left(settings, "one")
+        assert 3 - (monotonic() - started) <= left <= 4
+        assert execute(
+            settings, "SELECT extract(microseconds FROM expire) % 1e6 FROM sessions"
+        ) == [(0,)]
 
 
 def test_touch_restarts_the_lifetime(store, settings):
@@ -118,7 +134,7 @@ def test_save_replaces_the_data_and_keeps_the_lifetime(store, settings):
     store.set("one", {"a": 1}, ttl=60)
     assert store.save("one", {"a": 2})
     assert store.get("one") == {"a": 2}
-    assert seconds_left(settings, "one") <= 60
+    assert seconds_left(settings, "one") <= 61
 
 
 def test_a_late_save_does_not_restore_a_destroyed_session(store):

@@ -44,16 +44,18 @@ class Statements:
         """`columns` are the table's columns without sid, quoted."""
         now = "statement_timestamp() AT TIME ZONE 'UTC'"
         is_live = f"expire >= {now}"
+        # A whole second, as in connect-pg-simple: the writes of one second then change no index.
+        end = f"date_trunc('second', {now} + (%s + 0.999999) * interval '1 second')"
         # As text: an error in the driver's own reading of one value would be that of all rows.
         self.get = Prepared(f"SELECT sess::text FROM {table} WHERE sid = %s AND {is_live}")  # noqa: S608 # the table is quoted
         self.set = Prepared(f"""
             INSERT INTO {table} (sid, sess, expire)
-            VALUES (%s, %s, {now} + %s * interval '1 second')
+            VALUES (%s, %s, {end})
             ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
         """)  # noqa: S608 # likewise, as below
         self.save = Prepared(f"UPDATE {table} SET sess = %s WHERE sid = %s AND {is_live}")  # noqa: S608
         touch = f"""
-            UPDATE {table} SET expire = {now} + %s * interval '1 second'
+            UPDATE {table} SET expire = {end}
             WHERE sid = %s AND {is_live}
         """  # noqa: S608
         self.touch = Prepared(touch, asynchronous_commit=True)
@@ -85,10 +87,11 @@ class SessionStore:
     The model has the columns sid (text, the primary key), sess (jsonb) and expire (timestamp, UTC).
     An expired session counts as absent. So does one whose id no column can hold, as a cookie may
     have, and in `get` and `all` one whose data are no object or cannot be read by Python's json,
-    because another program has nested them too deeply. A lifetime (`ttl`) is in seconds. Each call
-    except `prune` and `write_back` is one statement: on the thread's open connection and in its
-    transaction, or on a connection of the pool that is returned at once. An id that is no text, and
-    a lifetime that is not between 0 and a century, raise InvalidValueError.
+    because another program has nested them too deeply. A lifetime (`ttl`) is in seconds, and ends
+    with a whole one, up to a second late. Each call except `prune` and `write_back` is one
+    statement: on the thread's open connection and in its transaction, or on a connection of the
+    pool that is returned at once. An id that is no text, and a lifetime that is not between 0 and a
+    century, raise InvalidValueError.
     """
 
     def __init__(self, model: type[Model], ttl: float = DAY_SECONDS) -> None:
