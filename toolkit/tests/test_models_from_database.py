@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.support import PROJECT, assert_error, only_in_ci
+from tests.support import PROJECT, assert_error, execute, only_in_ci
 
 SHOP = """
 CREATE TABLE customers (
@@ -198,6 +198,27 @@ def test_a_part_that_no_model_has_is_listed(generate):
         "no part of a model: logs: ROW LEVEL SECURITY",
         "no part of a model: logs, policy mine",
     ]
+
+
+def test_an_object_that_belongs_to_no_table_is_listed_with_the_whole_schema(app, settings):
+    app.invoke("migrate-up")
+    statements = (
+        "CREATE SEQUENCE used; CREATE SEQUENCE free; CREATE SEQUENCE elsewhere;"
+        "CREATE TABLE logs (id serial, number int DEFAULT nextval('used'));"
+        "CREATE VIEW recent AS SELECT id FROM logs; CREATE TYPE mood AS ENUM ('good');"
+        "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    )
+    execute(settings, statements)
+    done = app.invoke("models-from-database", MIGRATE_CHECK_IGNORE="elsewhere")
+    assert done.returncode == 0, done
+    assert done.stderr.splitlines() == [
+        "no part of a model: type mood",
+        "no part of a model: function one()",
+        "no part of a model: view recent",
+        "no part of a model: sequence free",
+        "no part of a model: sequence used",
+    ]
+    assert not app.invoke("models-from-database", "--table=logs").stderr
 
 
 def test_a_part_that_is_not_exact_is_an_error_and_nothing_is_written(app, generate):

@@ -42,9 +42,9 @@ def models_from_database(
     """Write the models of existing tables."""
     from dbfoundation.migrations.history import TABLE
     from dbfoundation.runtime.connection import connected, dedicated
-    from dbfoundation.schema.drift import find_drift
+    from dbfoundation.schema.drift import read_sides
     from dbfoundation.schema.model_source.source import models_of, names_of_tables, table_of
-    from dbfoundation.schema.model_source.unexpressed import find_unexpressed
+    from dbfoundation.schema.model_source.unexpressed import find_other_objects, find_unexpressed
 
     project = Project.of(c)
     path = None if dry_run or write is None else _new_file(project, write)
@@ -60,12 +60,14 @@ def models_from_database(
         source = models_of(database, chosen, base_of(project.models()), project.models())
         models = [it for it in project.models() if table_of(it) not in source.tables]
         others = {*known, *map(table_of, models)} - {*source.tables}
-        differences = find_drift(database, [*models, *source.load()], ignored | others)
+        sides = read_sides(database, [*models, *source.load()], ignored | others)
         problems = [
             *source.left_out,
-            *(it.describe("the database", "the model") for it in differences),
+            *(it.describe("the database", "the model") for it in sides.differences()),
         ]
         unexpressed = find_unexpressed(database, source.tables)
+        if not table:
+            unexpressed += find_other_objects(database, sides.models.objects, ignored)
     if path is None or problems:
         print_line(source.text)
     for line in unexpressed:

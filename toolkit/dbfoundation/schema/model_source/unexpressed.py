@@ -1,4 +1,4 @@
-"""The parts of tables that no model declares, and that a comparison of models leaves out."""
+"""What no model declares: parts of tables, and objects that belong to no table."""
 
 from __future__ import annotations
 
@@ -6,18 +6,35 @@ from typing import TYPE_CHECKING
 
 from dbfoundation.schema.catalog import one_line, read
 from dbfoundation.schema.drift import UNDECLARABLE
+from dbfoundation.schema.ignored import is_ignored
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from peewee import PostgresqlDatabase
+
+    from dbfoundation.schema.catalog import SchemaObject
 
 PARTS = ("trigger", "rule", "policy", "statistics")
 
 
 def find_unexpressed(database: PostgresqlDatabase, tables: Collection[str]) -> list[str]:
-    """A line for each such part of the tables, whose names have no quotes."""
+    """A line for each part of the tables that no model declares; their names have no quotes."""
     return [*_find(database, tables)]
+
+
+def find_other_objects(
+    database: PostgresqlDatabase, models: Iterable[SchemaObject], ignored: Collection[str]
+) -> list[str]:
+    """A line for each object beside the tables, such as a view, which the models do not create."""
+    declared = {thing.name for thing in models}
+    return [
+        thing.subject
+        for thing in read(database)
+        if not thing.table and thing.kind not in ("schema", "table")
+        if thing.subject != "extension plpgsql"  # which every database has
+        if thing.name not in declared and not is_ignored(thing, ignored)
+    ]
 
 
 def _find(database: PostgresqlDatabase, tables: Collection[str]) -> Iterator[str]:
