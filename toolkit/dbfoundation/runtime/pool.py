@@ -149,8 +149,9 @@ class Pool(QueuedPool):
         """
         if self.query_hooks or LOGGER.isEnabledFor(DEBUG):
             return super().execute_sql(sql, params)
-        cursor = self.connection().cursor()
+        conn = self.connection()
         try:
+            cursor = conn.cursor()
             cursor.execute(sql, params or ())
         except psycopg2.Error:
             with peewee_errors:
