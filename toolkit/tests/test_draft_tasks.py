@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from tests.documentation import PROGRESS
 from tests.support import assert_error, execute, only_in_ci
 
 MODEL = """\
@@ -48,6 +49,7 @@ def draft(app, settings):
     def run(*flags, name="change_users"):
         before = {*files_of(app)}
         done = app.invoke("migrate-create", name, "--auto", *flags)
+        done.stderr = PROGRESS.sub("", done.stderr)
         assert execute(settings, SCRATCH) == [(0,)]
         return done, [file for file in files_of(app) if file not in before]
 
@@ -299,7 +301,7 @@ def test_a_migration_that_changes_the_whole_server_gets_a_server_of_its_own(app,
 
 
 @only_in_ci
-def test_a_draft_that_takes_long_reports_its_progress(app, declare, draft):
+def test_a_draft_that_takes_long_reports_its_progress(app, declare):
     migration = (
         "def migrate(migrator, database, *, fake=False):\n"
         '    migrator.sql("SELECT pg_sleep(1.1)")\n\n\n'
@@ -308,8 +310,8 @@ def test_a_draft_that_takes_long_reports_its_progress(app, declare, draft):
     )
     app.write("migrations/004_slow.py", migration)
     declare(NOTHING_TO_FILL)
-    done, files = draft()
-    assert files == ["005_change_users.py"], done
+    done = app.invoke("migrate-create", "change_users", "--auto")
+    assert done.returncode == 0, done
     assert "applied 004_slow to a scratch database" in done.stderr.splitlines()
 
 
