@@ -11,7 +11,7 @@ from peewee import NotSupportedError
 
 from dbfoundation.errors import InvalidValueError
 from dbfoundation.runtime.jsonb import check_text, decode, dumps
-from dbfoundation.runtime.models import get_meta, quote_name, quote_table
+from dbfoundation.runtime.models import get_database, get_meta, quote_name, quote_table
 from dbfoundation.runtime.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -97,10 +97,10 @@ class SessionStore:
     def __init__(self, model: type[Model], ttl: float = DAY_SECONDS) -> None:
         self.model = model
         self.ttl = _check_ttl(ttl)
-        self._meta = get_meta(model)
-        if missing := COLUMNS - self._meta.columns.keys():
+        columns = get_meta(model).columns
+        if missing := COLUMNS - columns.keys():
             raise TypeError(f"{model.__name__} has no column {', '.join(sorted(missing))}")
-        others = [quote_name(model, name) for name in self._meta.columns if name != "sid"]
+        others = [quote_name(model, name) for name in columns if name != "sid"]
         self._statements = Statements(quote_table(model), ", ".join(others))
 
     def new_id(self) -> str:
@@ -213,8 +213,7 @@ class SessionStore:
 
     @property
     def _database(self) -> Pool:
-        database: Pool = self._meta.database
-        return database
+        return get_database(self.model)
 
     def _write_new(self, sid: str | None, data: dict[str, Any]) -> str:
         """Write the data under a new id, with a new lifetime."""
@@ -269,11 +268,12 @@ def _check_id(sid: str) -> str:
 def _is_possible(sid: str) -> bool:
     """Whether a session may have this id; raises InvalidValueError for one that is no text."""
     try:
-        return bool(check_text(sid, "sid", MAX_ID_LENGTH))
+        _check_id(sid)
     except InvalidValueError:
         if isinstance(sid, str):
             return False
         raise
+    return True
 
 
 def _read(text: str) -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ def models_from_database(
     """Write the models of existing tables."""
     from dbfoundation.migrations.history import TABLE
     from dbfoundation.runtime.connection import connected, dedicated
+    from dbfoundation.schema.catalog import read
     from dbfoundation.schema.drift import read_sides
     from dbfoundation.schema.model_source.source import models_of, names_of_tables, table_of
     from dbfoundation.schema.model_source.unexpressed import find_other_objects, find_unexpressed
@@ -65,9 +66,10 @@ def models_from_database(
             *source.left_out,
             *(it.describe("the database", "the model") for it in sides.differences()),
         ]
-        unexpressed = find_unexpressed(database, source.tables)
+        objects = read(database)
+        unexpressed = [*find_unexpressed(objects, source.tables)]
         if not table:
-            unexpressed += find_other_objects(database, sides.models.objects, ignored)
+            unexpressed += find_other_objects(objects, sides.models.objects, ignored)
     if path is None or problems:
         print_line(source.text)
     for line in unexpressed:
